@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make` alone lists the targets. A fresh machine needs Python 3.11 with venv, nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+VENV ?= .venv
+# For pip, as in: make install PIP_FLAGS="--extra-index-url <the CPU wheels of PyTorch>"
+PIP_FLAGS ?=
+# Test processes; each runs torch on one thread, so that they share the cores instead of fighting for them.
+JOBS ?= 2
+PYTEST_FLAGS ?=
+
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PIN := .ci/constraints.txt
+STAMP := $(VENV)/.installed
+HEAVY := slow or validators or browser or gpu
+PYTEST = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadscope $(PYTEST_FLAGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint bench clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## create .venv and install everything, pinned
+
+# torch first and alone: any other package that asks for it would bring the newest CUDA build.
+$(STAMP): pyproject.toml $(PIN)
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found; the pinned packages need Python 3.11." \
+		"Install it, or name it: make install PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "$(PYTHON) is" \
+		"$$($(PYTHON) -V); the pinned packages need Python 3.11: make install PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet $(PIP_FLAGS) -c $(PIN) setuptools torch
+	$(PY) -m pip install --quiet $(PIP_FLAGS) -c $(PIN) --no-build-isolation -e ".[dev]"
+	@touch $@
+
+demo: install ## synthesise PDFS from a simulated DICOM study: DICOM, NIfTI and a report under demo/
+	rm -rf demo/study demo/PDFS
+	$(PY) -m scripts simulate -o demo/study --studies 1 --dicom
+	$(PY) -m scripts synthesize demo/study --to PDFS -o demo/PDFS --accept-simulated
+	@echo
+	@echo "The simulated study:      demo/study"
+	@echo "Its synthetic PDFS:       demo/PDFS  (DICOM, NIfTI)"
+	@echo "Look at it in a browser:  demo/PDFS/report.html"
+
+test: install ## run the tests: at most 10 minutes on two idle cores, nothing from apt
+	$(PYTEST) -m "not ($(HEAVY))"
+
+test-all: install ## run the heavier tests: DICOM validators, browser, training runs; at most 40 minutes
+	$(PYTEST) -m "$(HEAVY)"
+
+lint: install ## style, types, and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install ## time synthesis, start-up and a training step; writes outputs/bench.json
+	$(PY) tests/bench.py
+
+clean: ## remove products and caches; keeps .venv and the training runs in outputs/
+	rm -rf demo dist build .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
+	find bundle scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

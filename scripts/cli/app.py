@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: verbs, exit codes, and one line on stderr for whatever goes wrong.
+
+Each verb lives in the module of its name, which imports nothing heavy before the verb runs: help must come at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scripts.errors import KneeSynthError, OutOfMemory
+
+# In the order of the help page. A verb is offered when its module is there and defines a function of the same name.
+VERBS = ("synthesize", "inspect", "train", "evaluate", "diagnose", "simulate", "pair", "check", "package", "selftest")
+
+DEBUG_VARIABLE = "KNEESYNTH_DEBUG"
+
+_USAGE = 2
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="kneesynth",
+    help="Turn a proton-density knee series (PD) into its fat-suppressed twin (PDFS) and back. "
+    "Research use only; not for diagnosis.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kneesynth {read_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+for _verb in VERBS:
+    if importlib.util.find_spec(f"scripts.cli.{_verb}") is not None:
+        app.command(_verb)(getattr(importlib.import_module(f"scripts.cli.{_verb}"), _verb))
+
+
+def read_version() -> str:
+    """Version of the bundle that this package belongs to."""
+    import json
+
+    from scripts.synthesis.bundle import default_root
+
+    metadata = json.loads((default_root() / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    return str(metadata["version"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        arguments: the command line without the program's name; by default this process's.
+
+    Returns:
+        The exit code.
+    """
+    _quiet()
+    try:
+        code = app(args=arguments, prog_name="kneesynth", standalone_mode=False)
+    except KneeSynthError as error:
+        return _fail(str(error), error.exit_code)
+    except MemoryError:
+        return _fail("out of memory; need more for a series of this size; close other programs", OutOfMemory.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted; nothing was written", _INTERRUPTED)
+    except Exception as error:
+        # Typer bundles its own copy of click, so its usage errors have no public base class.
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            return _usage(error)
+        return _unexpected(error)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"kneesynth: {' '.join(message.split())}\n")
+    return code
+
+
+def _usage(error: Exception) -> int:
+    context = getattr(error, "ctx", None)
+    message = error.format_message()  # type: ignore[attr-defined]
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sys.stdout.write(message + "\n")
+        return _USAGE
+    path = context.command_path if context is not None else "kneesynth"
+    return _fail(f"{message.rstrip('.')}; see {path} --help", _USAGE)
+
+
+def _unexpected(error: Exception) -> int:
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exc()
+    # The text of an unforeseen exception may quote a header, so only its kind and place are shown.
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return _fail(
+        f"unexpected {type(error).__name__}{place}; this is a fault of the program; "
+        f"set {DEBUG_VARIABLE}=1 to see where, and report it",
+        KneeSynthError.exit_code,
+    )
+
+
+def _quiet() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    if not os.environ.get(DEBUG_VARIABLE):
+        # Libraries speak of values and paths; what concerns the user is said by the verbs themselves.
+        warnings.simplefilter("ignore")
+        for name in ("monai", "ignite", "pydicom", "nibabel", "py.warnings", "scripts.dicom"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``kneesynth synthesize``: one series in, its other contrast out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scripts.cli.json_output import check_json_target, write_json
+from scripts.errors import KneeSynthError, UsageError
+
+if TYPE_CHECKING:
+    from scripts.synthesis.run import Request
+
+# Set by mercure, Holoscan and MONAI Deploy for the containers they start.
+INPUT_VARIABLES = ("MERCURE_IN_DIR", "HOLOSCAN_INPUT_PATH", "MONAI_INPUTPATH")
+OUTPUT_VARIABLES = ("MERCURE_OUT_DIR", "HOLOSCAN_OUTPUT_PATH", "MONAI_OUTPUTPATH")
+
+
+def synthesize(
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[IN]...",
+            help=f"DICOM folder (searched to any depth), DICOM files, or one NIfTI file. "
+            f"Default: {', '.join(INPUT_VARIABLES)}.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help=f"Output folder. Default: {', '.join(OUTPUT_VARIABLES)}.")
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="PDFS|PD|auto", help="Contrast to make. DICOM: PDFS by default; NIfTI: required."),
+    ] = None,
+    series: Annotated[
+        str | None, typer.Option("--series", metavar="ID", help="Stack id of `inspect`, or a SeriesInstanceUID.")
+    ] = None,
+    all_series: Annotated[
+        bool,
+        typer.Option("--all", help="One derived series of each source series whose acquired partner is not there."),
+    ] = False,
+    formats: Annotated[
+        str | None,
+        typer.Option("--format", metavar="dicom,nifti", help="What to write. Default: all that is possible."),
+    ] = None,
+    reference_dicom: Annotated[
+        Path | None,
+        typer.Option("--reference-dicom", metavar="DIR", help="For NIfTI: the DICOM series on the same grid."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE|-", help="Also write the report here, refusals included.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take a sound series that the model was not made for; the report says so.")
+    ] = False,
+    accept_simulated: Annotated[
+        bool, typer.Option("--accept-simulated", help="Take a simulated study of this project as input.")
+    ] = False,
+) -> None:
+    """Synthesise the other contrast of a knee series as derived DICOM, NIfTI and a report page.
+
+    Example: [bold]kneesynth synthesize study/ -o result/ --to PDFS[/bold]
+    """
+    from scripts.synthesis.selection import AmbiguousSource, Lift
+
+    if json_file is not None:
+        check_json_target(json_file)
+    try:
+        from scripts.synthesis.run import Request
+
+        request = Request(
+            inputs=tuple(inputs) if inputs else _from_environment(INPUT_VARIABLES, "IN"),
+            out=out if out is not None else _from_environment(OUTPUT_VARIABLES, "-o OUT")[0],
+            target=to,
+            series=series,
+            all_series=all_series,
+            formats=None if formats is None else tuple(name.strip() for name in formats.split(",")),
+            reference_dicom=reference_dicom,
+            device=device,
+            lift=Lift(force=force, simulated=accept_simulated),
+        )
+        report = _run(request)
+    except KneeSynthError as error:
+        stacks = error.stacks if isinstance(error, AmbiguousSource) else ()
+        if stacks:
+            from scripts.cli.tables import print_stacks
+
+            print_stacks(stacks, sys.stderr, descriptions=False)
+        if json_file is not None:
+            write_json(_refusal(error, [stack.as_dict() for stack in stacks]), json_file)
+        raise
+    if json_file is not None:
+        write_json(report, json_file)
+    if json_file is None or str(json_file) != "-":
+        _say(report, request.out)
+
+
+def _run(request: Request) -> dict[str, Any]:
+    from scripts.cli.progress import progress
+    from scripts.synthesis.run import synthesize as run
+
+    with progress() as tell:
+        return run(request, tell)
+
+
+def _from_environment(names: tuple[str, ...], argument: str) -> tuple[Path, ...]:
+    for name in names:
+        if os.environ.get(name):
+            return (Path(os.environ[name]),)
+    raise UsageError(f"no {argument}; need a path; give it, or set {names[0]}")
+
+
+def _refusal(error: KneeSynthError, stacks: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "program": "kneesynth",
+        "status": "refused",
+        "exit_code": error.exit_code,
+        "message": str(error),
+        "stacks": stacks,
+        "files": [],
+    }
+
+
+def _say(report: dict[str, Any], out: Path) -> None:
+    for entry in report["series"]:
+        for warning in entry["warnings"]:
+            sys.stdout.write(f"Note: {warning}\n")
+        products = entry["products"]
+        made = [f"{len(products['dicom'])} DICOM instances"] if "dicom" in products else []
+        made += [products[kind] for kind in ("nifti", "page") if kind in products]
+        sys.stdout.write(f"{entry['target_contrast']} from stack {entry['stack']}: {', '.join(made)} in {out}\n")

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Augmentation of a registered pair: the same geometry and shading for both contrasts, noise for each alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from scripts.simulation.scanner import thermal_noise
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges to draw from.
+
+    Args:
+        size: height and width of a training crop [pixels].
+        zoom: smallest and largest magnification.
+        rotation: largest turn in the plane [rad].
+        flip: chance of a left-right flip.
+        shading: largest strength of the extra coil shading (natural logarithm, peak to middle); 0 for none.
+        noise: smallest and largest multiple of a noise-free pair's stated noise.
+        gain: largest relative change of the input's scale, which the targets do not share.
+    """
+
+    size: tuple[int, int] = (160, 160)
+    zoom: tuple[float, float] = (0.8, 1.25)
+    rotation: float = 0.2
+    flip: float = 0.5
+    shading: float = 0.8
+    noise: tuple[float, float] = (0.4, 1.8)
+    gain: float = 0.08
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One drawn augmentation; coordinates are shares of half the slice, -1 to 1."""
+
+    size: tuple[int, int]
+    matrix: torch.Tensor
+    shading: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    noise: float
+    gain: torch.Tensor
+
+
+def draw_augmentation(ranges: Augmentation, shape: tuple[int, int], generator: torch.Generator) -> Draw:
+    """Draw the parameters for one slice of the given height and width."""
+
+    def uniform(low: float, high: float) -> float:
+        return low + (high - low) * torch.rand((), generator=generator).item()
+
+    height, width = ranges.size
+    zoom = math.exp(uniform(math.log(ranges.zoom[0]), math.log(ranges.zoom[1])))
+    angle = uniform(-ranges.rotation, ranges.rotation)
+    mirror = -1.0 if uniform(0, 1) < ranges.flip else 1.0
+    # A crop of the magnified slice: its half extents as shares of the slice, its centre within what is left.
+    half_y, half_x = height / shape[0] / zoom, width / shape[1] / zoom
+    centre_y, centre_x = (uniform(-1, 1) * max(1 - half, 0.0) for half in (half_y, half_x))
+    c, s = math.cos(angle), math.sin(angle)
+    ratio = shape[0] / shape[1]
+    matrix = torch.tensor(
+        [[c * half_x * mirror, -s * half_y * ratio, centre_x], [s * half_x * mirror / ratio, c * half_y, centre_y]]
+    )
+    # Extra shading: a tilt and two lobes in the logarithm, smooth over the slice.
+    tilt = ranges.shading * (torch.rand(2, generator=generator) - 0.5)
+    lobes = torch.rand(2, 2, generator=generator) * 3 - 1.5
+    strength = ranges.shading * (torch.rand(2, generator=generator) - 0.2)
+    noise = math.exp(uniform(math.log(ranges.noise[0]), math.log(ranges.noise[1])))
+    gain = 1 + ranges.gain * (2 * torch.rand(2, generator=generator) - 1)
+    return Draw((height, width), matrix, (tilt, lobes, strength), noise, gain)
+
+
+def apply_augmentation(
+    drawn: Draw,
+    pair: torch.Tensor,
+    where: int,
+    sigma: Sequence[float] | None,
+    sampling: Sequence[float] | None,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut one slice out of a pair with a drawn augmentation.
+
+    Args:
+        drawn: the draw.
+        pair: both contrasts, ``(2, D, H, W)``, each on its own fixed scale.
+        where: which slice.
+        sigma: noise of a noise-free pair on the fixed scale, PD and PDFS; None for acquired pairs, which have their own.
+        sampling: acquired share of k-space, for the correlation of the noise.
+        generator: the source of the noise.
+
+    Returns:
+        The slices ``(2, h, w)`` float32, rescaled so that 1.0 is again the bright end of the shaded volume, and the input
+        gains ``(2,)``.
+    """
+    grid = F.affine_grid(drawn.matrix[None], [1, 2, *drawn.size], align_corners=False)
+    slices = F.grid_sample(pair[None, :, where].float(), grid, align_corners=False, padding_mode="zeros")[0]
+    slices = slices * _shading(drawn.shading, grid[0]) / _new_bright_end(drawn.shading, pair)[:, None, None]
+    if sigma is not None:
+        matrix = (float(sampling[0]), float(sampling[1])) if sampling is not None else (1.0, 1.0)
+        noise = [thermal_noise(slices.shape[1:], drawn.noise * value, matrix, generator) for value in sigma]
+        slices = (slices + torch.stack(noise)).abs()
+    return slices, drawn.gain
+
+
+def _shading(shading: tuple[torch.Tensor, torch.Tensor, torch.Tensor], grid: torch.Tensor) -> torch.Tensor:
+    """Factor at the given places ``(..., 2)`` (x, y in -1..1)."""
+    tilt, lobes, strength = shading
+    logarithm = grid @ tilt
+    for centre, height in zip(lobes, strength, strict=True):
+        logarithm = logarithm + height * torch.exp(-(grid - centre).square().sum(-1) / 0.8)
+    return logarithm.exp()
+
+
+def _new_bright_end(shading: tuple[torch.Tensor, torch.Tensor, torch.Tensor], pair: torch.Tensor) -> torch.Tensor:
+    """99.5th percentile of the shaded volume in the body, per contrast ``(2,)``, from every eighth voxel."""
+    coarse = pair[:, ::2, ::8, ::8].float()
+    y, x = (torch.linspace(-1, 1, size) for size in coarse.shape[-2:])
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+    shaded = (coarse * _shading(shading, grid)).flatten(1)
+    ends = [torch.quantile(values[before > 0.1], 0.995) for values, before in zip(shaded, coarse.flatten(1), strict=True)]
+    # The coarse sample's own bright end is not exactly 1, so only the ratio counts.
+    plain = [torch.quantile(before[before > 0.1], 0.995) for before in coarse.flatten(1)]
+    return torch.stack(ends) / torch.stack(plain)

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which registered PD/PDFS pairs a run trains on, validates on or is scored on: simulated ones or the user's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.errors import UsageError
+from scripts.simulation.cohort import simulated_cohort
+
+SECTIONS = ("training", "validation", "test")
+_NIFTI = (".nii.gz", ".nii")
+EXPECTED = (
+    "<patient>/PD.nii.gz + <patient>/PDFS.nii.gz, or PD/<id>.nii.gz + PDFS/<id>.nii.gz, or a decathlon JSON (dataset.json) with "
+    "image (PD) and label (PDFS), or a DICOM study per folder"
+)
+
+Item = dict[str, Any]
+
+
+def simulated_pairs(
+    cache_dir: str, section: str, studies: int, seed: int = 0, shape: Sequence[int] = (24, 256, 256)
+) -> list[Item]:
+    """Pairs of the simulated cohort, made on first use.
+
+    Training items are noise-free with the noise to be added on the fly (``noise``: sigma of PD and PDFS, ``matrix``:
+    sampled share of k-space). Items of the other sections are the noisy scans with their clean twins beside them.
+
+    Args:
+        cache_dir: where the cohort is kept.
+        section: training, validation or test.
+        studies: number of patients.
+        seed: cohort seed.
+        shape: slices, rows, columns.
+    """
+    items: list[Item] = []
+    for patient in simulated_cohort(cache_dir, section, studies, seed, shape):
+        clean = {"image": str(patient.folder / "PD_clean.pt"), "label": str(patient.folder / "PDFS_clean.pt")}
+        name = {"patient": patient.folder.name}
+        if section == "training":
+            items.append(name | clean | {"noise": list(patient.sigma), "matrix": list(patient.matrix)})
+        else:
+            noisy = {"image": str(patient.folder / "PD.pt"), "label": str(patient.folder / "PDFS.pt")}
+            items.append(name | noisy | {f"{key}_clean": path for key, path in clean.items()})
+    return items
+
+
+def pairs(
+    dataset_dir: str,
+    manifest: str,
+    section: str,
+    simulated: Mapping[str, Any],
+    shares: Sequence[float] = (0.8, 0.1, 0.1),
+) -> list[Item]:
+    """The pairs of one section of the data that a run was pointed at.
+
+    Args:
+        dataset_dir: the user's folder, see `EXPECTED`; empty for the simulated cohort.
+        manifest: a JSON file of pairs, instead of a folder; empty for none.
+        section: training, validation or test.
+        simulated: arguments of `simulated_pairs` per section: ``cache_dir``, ``seed``, ``shape`` and ``studies``, a mapping
+            of section to number.
+        shares: how patients without a stated section are split, by a hash of their name.
+
+    Returns:
+        Items with ``patient``, ``image`` (PD) and ``label`` (PDFS), as paths.
+
+    Raises:
+        UsageError: for a folder or manifest that holds no pairs, or names missing files.
+    """
+    if section not in SECTIONS:
+        raise UsageError(f"section {section!r} is unknown; choose one of {', '.join(SECTIONS)}")
+    if not dataset_dir and not manifest:
+        options = dict(simulated)
+        return simulated_pairs(section=section, studies=int(options.pop("studies")[section]), **options)
+    found = _from_manifest(Path(manifest)) if manifest else _from_folder(Path(dataset_dir))
+    chosen = [item for item in found if item.pop("section", None) == section] if _has_sections(found) else None
+    if chosen is None:
+        chosen = _split(found, section, shares)
+    if not chosen:
+        raise UsageError(
+            f"{manifest or dataset_dir}: {len(found)} pairs but none for {section}; add patients or name sections in a manifest"
+        )
+    return chosen
+
+
+def fingerprint(items: Sequence[Item]) -> dict[str, Any]:
+    """What identifies a data list without a patient's name: number of pairs and a hash of names, sizes and times."""
+    digest = hashlib.sha256()
+    for item in items:
+        for key in ("image", "label"):
+            path = Path(item[key])
+            size = path.stat().st_size if path.is_file() else 0
+            digest.update(f"{path.parent.name}/{path.name}:{size};".encode())
+    return {"pairs": len(items), "sha256": digest.hexdigest()}
+
+
+def _has_sections(items: list[Item]) -> bool:
+    return all("section" in item for item in items)
+
+
+def _split(items: list[Item], section: str, shares: Sequence[float]) -> list[Item]:
+    """Split by patient: sorted by a hash of the name, so that adding one patient moves at most a few others."""
+    patients = sorted({item["patient"] for item in items}, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    edges, total = [0], 0.0
+    for share in shares:
+        total += share
+        edges.append(round(total / sum(shares) * len(patients)))
+    where = SECTIONS.index(section)
+    mine = set(patients[edges[where] : edges[where + 1]])
+    return [item for item in items if item["patient"] in mine]
+
+
+def _from_manifest(path: Path) -> list[Item]:
+    if not path.is_file():
+        raise UsageError(f"manifest {path.name} not found; need a JSON file of pairs; check the path")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"manifest {path.name} is not JSON ({error}); need {EXPECTED}") from error
+    items: list[Item] = []
+    listed = content if isinstance(content, dict) else {"pairs": content}
+    for section, entries in listed.items():
+        if not isinstance(entries, list):
+            continue
+        for index, entry in enumerate(entries):
+            if not isinstance(entry, dict) or not {"image", "label"} <= set(entry):
+                continue
+            item: Item = {"patient": str(entry.get("patient", f"{section}-{index:04d}"))}
+            item |= {key: str(_absolute(path.parent, entry[key])) for key in ("image", "label")}
+            if "section" in entry or section in SECTIONS:
+                item["section"] = entry.get("section", section)
+            items.append(item)
+    if not items:
+        raise UsageError(f"manifest {path.name} names no pairs; need entries with image (PD) and label (PDFS)")
+    missing = [Path(item[key]).name for item in items for key in ("image", "label") if not Path(item[key]).exists()]
+    if missing:
+        raise UsageError(
+            f"manifest {path.name}: {len(missing)} files not found, first {missing[0]}; need every file; correct the paths"
+        )
+    return items
+
+
+def _absolute(base: Path, name: str) -> Path:
+    return Path(name) if Path(name).is_absolute() else base / name
+
+
+def _from_folder(root: Path) -> list[Item]:
+    if not root.is_dir():
+        raise UsageError(f"dataset_dir {root} is not a folder; need {EXPECTED}")
+    for name in ("dataset.json", "manifest.json"):
+        if (root / name).is_file():
+            return _from_manifest(root / name)
+    items = _by_contrast(root) or _by_patient(root) or _by_study(root)
+    if not items:
+        seen = ", ".join(sorted(entry.name for entry in root.iterdir())[:6]) or "nothing"
+        raise UsageError(f"dataset_dir {root.name} holds no pairs (found: {seen}); expected {EXPECTED}")
+    return items
+
+
+def _stem(path: Path) -> str:
+    for suffix in _NIFTI:
+        if path.name.endswith(suffix):
+            return path.name[: -len(suffix)]
+    return path.name
+
+
+def _by_contrast(root: Path) -> list[Item]:
+    """``PD/<id>`` beside ``PDFS/<id>``: NIfTI files or DICOM folders."""
+    if not ((root / "PD").is_dir() and (root / "PDFS").is_dir()):
+        return []
+    images = {_stem(path): path for path in sorted((root / "PD").iterdir())}
+    labels = {_stem(path): path for path in sorted((root / "PDFS").iterdir())}
+    return [
+        {"patient": name, "image": str(images[name]), "label": str(labels[name])} for name in images if name in labels
+    ]
+
+
+def _by_patient(root: Path) -> list[Item]:
+    """``<patient>/PD.nii.gz`` beside ``<patient>/PDFS.nii.gz`` (or folders of DICOM under these names)."""
+    items: list[Item] = []
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        files = {_stem(path): path for path in folder.iterdir()}
+        if {"PD", "PDFS"} <= set(files):
+            items.append({"patient": folder.name, "image": str(files["PD"]), "label": str(files["PDFS"])})
+    return items
+
+
+def _by_study(root: Path) -> list[Item]:
+    """Folders of DICOM: a PD and a PDFS stack of the same plane and matrix make a pair."""
+    from scripts.dicom.index import index_series
+
+    items: list[Item] = []
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        stacks = [s for s in index_series([folder]) if s.usable and not s.derived and not s.localizer]
+        for image in (s for s in stacks if s.contrast == "PD"):
+            twins = [
+                s
+                for s in stacks
+                if s.contrast == "PDFS"
+                and (s.plane, s.shape, s.slices, s.frame_of_reference_uid)
+                == (image.plane, image.shape, image.slices, image.frame_of_reference_uid)
+            ]
+            if len(twins) == 1:
+                files = {"image": [str(p) for p in image.files], "label": [str(p) for p in twins[0].files]}
+                items.append({"patient": folder.name, **files})
+    return items

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a file's pixels are all there and can be decoded, told from lengths and codes alone."""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+from typing import TYPE_CHECKING, BinaryIO
+
+from scripts.dicom.values import integer, text
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+MAX_SIDE = 4096
+MAX_BYTES = 2 * 1024**3
+"""Decoding limits: a few kilobytes of RLE can claim to be gigabytes."""
+
+
+def size_problem(frames: int, rows: int, columns: int, decoded_bytes: int) -> str:
+    """Say that an image claims to be larger than what is decoded here, or give ""."""
+    if max(rows, columns) <= MAX_SIDE and decoded_bytes <= MAX_BYTES:
+        return ""
+    return f"{frames} x {rows} x {columns} pixels are claimed; at most {MAX_SIDE} x {MAX_SIDE} and 2 GiB are read"
+
+
+def pixel_problem(file: BinaryIO, dataset: Dataset, size: int) -> str:
+    """Check from lengths alone that all pixel data is there and that a decoder is at hand.
+
+    ``file`` stands where pydicom stopped: at the tag of the pixel data, or at the end.
+    """
+    if integer(dataset, "Rows") is None or "ImageStorage" not in _sop_class_keyword(dataset):
+        return ""  # a report or a presentation state has no pixels to miss
+    syntax = text(getattr(dataset, "file_meta", None), "TransferSyntaxUID")
+    if syntax == "1.2.840.10008.1.2.1.99":
+        return ""  # deflated: positions in the file mean nothing
+    little = syntax != "1.2.840.10008.1.2.2"
+    implicit = syntax in ("", "1.2.840.10008.1.2") and bool(dataset.original_encoding[0])
+    head = file.read(8 if implicit else 12)
+    if len(head) < (8 if implicit else 12) or struct.unpack("<HH" if little else ">HH", head[:4])[0] != 0x7FE0:
+        return "the file ends before its pixels"
+    length = struct.unpack("<I" if little else ">I", head[-4:])[0]
+    if length == 0xFFFFFFFF:
+        return _fragments_problem(file, size) or _decoder_problem(syntax)
+    bits = integer(dataset, "BitsAllocated") or 16
+    pixels = (integer(dataset, "Rows") or 0) * (integer(dataset, "Columns") or 0)
+    needed = pixels * (integer(dataset, "SamplesPerPixel") or 1) * max(integer(dataset, "NumberOfFrames") or 1, 1)
+    if file.tell() + length > size or length < needed * bits // 8:
+        return "the file ends within its pixels"
+    return ""
+
+
+def _fragments_problem(file: BinaryIO, size: int) -> str:
+    """Walk the items of encapsulated pixel data (PS3.5 A.4) up to the delimiter without reading them."""
+    while True:
+        head = file.read(8)
+        if len(head) < 8:
+            return "the file ends within its pixels"
+        group, element, length = struct.unpack("<HHI", head)
+        if (group, element) == (0xFFFE, 0xE0DD):
+            return ""
+        if (group, element) != (0xFFFE, 0xE000) or file.tell() + length > size:
+            return "the file ends within its pixels"
+        file.seek(length, 1)
+
+
+@lru_cache(maxsize=32)
+def _decoder_problem(syntax: str) -> str:
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import UID
+
+    try:
+        if get_decoder(UID(syntax)).is_available:
+            return ""
+        missing = "no decoder for it is installed; install python-gdcm, pyjpegls, pylibjpeg-openjpeg and pylibjpeg-rle"
+    except NotImplementedError:
+        missing = "it is not a still-image codec that can be decoded here"
+    return f"pixels are compressed as {UID(syntax).name}: {missing}"
+
+
+def _sop_class_keyword(dataset: Dataset) -> str:
+    from pydicom.uid import UID
+
+    return UID(text(dataset, "SOPClassUID")).keyword

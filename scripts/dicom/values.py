@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Forgiving access to header values: what cannot be read counts as absent, and nothing is logged."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence pydicom: its warnings quote values, and a damaged header may repeat them per file."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def value_of(dataset: Dataset | None, keyword: str) -> Any:
+    """Give an element's value, or None where it is absent, empty, or unreadable."""
+    try:
+        value = None if dataset is None else dataset.get(keyword)
+    except Exception:  # a value that contradicts its representation raises many kinds
+        return None
+    return None if value is None or value == "" else value
+
+
+def texts(dataset: Dataset | None, keyword: str) -> tuple[str, ...]:
+    """Give all values as stripped, non-empty strings."""
+    value = value_of(dataset, keyword)
+    if value is None:
+        return ()
+    items = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
+    return tuple(filter(None, (str(item).strip() for item in items)))
+
+
+def text(dataset: Dataset | None, keyword: str) -> str:
+    """Give the first value as a string, "" where there is none."""
+    return (texts(dataset, keyword) or ("",))[0]
+
+
+def numbers(dataset: Dataset | None, keyword: str, count: int) -> tuple[float, ...] | None:
+    """Give exactly ``count`` finite numbers, or None."""
+    try:
+        found = tuple(float(item) for item in texts(dataset, keyword))
+    except ValueError:
+        return None
+    return found if len(found) == count and all(abs(number) < 1e12 for number in found) else None
+
+
+def integer(dataset: Dataset | None, keyword: str) -> int | None:
+    """Give one whole number, or None."""
+    found = numbers(dataset, keyword, 1)
+    return None if found is None else int(found[0])
+
+
+def seconds(dataset: Dataset | None, keyword: str) -> float | None:
+    """Give a time that DICOM holds in ms, in s, or None."""
+    found = numbers(dataset, keyword, 1)
+    return None if found is None else found[0] / 1000.0

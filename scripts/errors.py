@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The refusals of this project: each carries the exit code that `kneesynth` ends with.
+
+A message is one line that says what was found, what is needed and what to do. It never holds a patient's name,
+identifier or description.
+"""
+
+from __future__ import annotations
+
+
+class KneeSynthError(Exception):
+    """Base of every refusal; an instance of the base itself is an unexpected failure."""
+
+    exit_code = 1
+
+
+class UsageError(KneeSynthError):
+    """The command line, a config or a manifest asks for something that does not exist."""
+
+    exit_code = 2
+
+
+class SourceError(KneeSynthError):
+    """No source series, or several where one is needed."""
+
+    exit_code = 3
+
+
+class DecodeError(KneeSynthError):
+    """A file that cannot be read or whose pixels cannot be decoded."""
+
+    exit_code = 4
+
+
+class GeometryError(KneeSynthError):
+    """A stack that contradicts itself: gap, shear, duplicate place, mixed matrix, no position. Never lifted."""
+
+    exit_code = 5
+
+
+class GateError(KneeSynthError):
+    """A sound series that the model was not made for.
+
+    Args:
+        message: the one-line refusal.
+        liftable: whether ``--force`` may lift it; false for a modality other than MR.
+    """
+
+    exit_code = 6
+
+    def __init__(self, message: str, liftable: bool = True) -> None:
+        super().__init__(message)
+        self.liftable = liftable
+
+
+class WeightsError(KneeSynthError):
+    """Weights that are missing, altered, or made for another network."""
+
+    exit_code = 7
+
+
+class OutputError(KneeSynthError):
+    """The output cannot be written where it was asked for."""
+
+    exit_code = 8
+
+
+class OutOfMemory(KneeSynthError):
+    """The device ran out of memory."""
+
+    exit_code = 9

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numbers of ``curves.csv`` in TensorBoard and in Weights & Biases."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+from torch.optim import Optimizer
+
+from scripts.errors import UsageError
+from scripts.handlers.epoch_row import EpochRow
+from scripts.handlers.first_epoch import at_first_epoch
+from scripts.handlers.ranks import is_first_rank
+from scripts.handlers.run_config import enclosing_config, plain_config
+
+logger = logging.getLogger(__name__)
+
+
+class TensorBoardLog:
+    """Write each epoch's numbers as TensorBoard scalars into ``tensorboard/`` of the run folder.
+
+    MONAI's ``TensorBoardStatsHandler`` opens its event file when it is built, needs tensorboard to be there, and does
+    not forget the epochs a resumed run repeats. Without tensorboard one log line says so. First rank only; list it
+    after the validation handler.
+
+    Args:
+        run_dir: folder of the run.
+        optimizer: gives the learning rate.
+        evaluator: the validation engine.
+    """
+
+    def __init__(self, run_dir: str, optimizer: Optimizer | None = None, evaluator: Engine | None = None) -> None:
+        self.folder = Path(run_dir) / "tensorboard"
+        self._row = EpochRow(optimizer, evaluator)
+        self._writer: Any = None
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer ``engine``."""
+        if not is_first_rank():
+            return
+        self._row.attach(engine)
+        at_first_epoch(engine, self._open)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._log)
+        engine.add_event_handler(Events.COMPLETED, self._close)
+
+    def _open(self, engine: Engine) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            logger.info("tensorboard is not installed: no TensorBoard log; curves.csv holds the numbers.")
+            return
+        self._writer = SummaryWriter(str(self.folder), purge_step=engine.state.epoch)
+
+    def _log(self, engine: Engine) -> None:
+        if self._writer is None:
+            return
+        validation = self._row.validation()
+        for name, value in self._row.read(engine).items():
+            if name != "epoch":
+                group = "validation" if name in validation or name.removeprefix("val_") in validation else "train"
+                self._writer.add_scalar(f"{group}/{name}", value, engine.state.epoch)
+        self._writer.flush()
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+class WandbLog:
+    """Send each epoch's numbers to Weights & Biases through Ignite's `WandBLogger`.
+
+    Off unless asked for: it sends the configuration and the numbers, never images, to a server outside. First rank
+    only; list it after the validation handler.
+
+    Args:
+        run_dir: folder of the run; its name becomes the run's name and identity, so that a resumed run continues.
+        project: project on the server.
+        optimizer: gives the learning rate.
+        evaluator: the validation engine.
+        settings: further arguments of ``wandb.init`` (``mode: offline``, ``entity``, ...).
+
+    Raises:
+        UsageError: wandb is not installed.
+    """
+
+    def __init__(
+        self,
+        run_dir: str,
+        project: str = "knee-contrast-synthesis",
+        optimizer: Optimizer | None = None,
+        evaluator: Engine | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        try:
+            found = importlib.util.find_spec("wandb") is not None
+        except (ImportError, ValueError):
+            found = False
+        if not found:
+            raise UsageError("wandb=true, but wandb is not installed; run `pip install wandb`, or leave wandb false.")
+        self.run_dir = Path(run_dir)
+        self.project = project
+        self.settings = dict(settings or {})
+        self.config = plain_config(enclosing_config())
+        self._row = EpochRow(optimizer, evaluator)
+        self._logger: Any = None
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the trainer ``engine``."""
+        if not is_first_rank():
+            return
+        self._row.attach(engine)
+        at_first_epoch(engine, self._open)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._log)
+        engine.add_event_handler(Events.COMPLETED, self._close)
+
+    def _open(self, _: Engine) -> None:
+        from ignite.handlers import WandBLogger
+
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        given = {
+            "project": self.project,
+            "name": self.run_dir.name,
+            "id": self.run_dir.name,
+            "resume": "allow",
+            "dir": str(self.run_dir),
+            "config": self.config,
+        }
+        self._logger = WandBLogger(**(given | self.settings))
+
+    def _log(self, engine: Engine) -> None:
+        row = self._row.read(engine)
+        self._logger.log({name: value for name, value in row.items() if name != "epoch"}, step=engine.state.epoch)
+
+    def _close(self) -> None:
+        if self._logger is not None:
+            self._logger.close()
+            self._logger = None

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Synthesis of a whole volume, slice by slice, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+
+
+class SliceStackInferer(Inferer):
+    """Run a slice network over a stack.
+
+    Args:
+        contrasts: names of the two contrasts, domain ``a`` first, as the network was built with.
+        target: contrast to synthesise; a call may name another.
+        batch_size: slices per forward pass; memory grows with it, results do not change.
+        autocast: compute in bfloat16 where the device does it in hardware.
+        progress: called with the number of slices done after each batch.
+    """
+
+    def __init__(
+        self,
+        contrasts: Sequence[str],
+        target: str = "PDFS",
+        batch_size: int = 4,
+        autocast: bool = True,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self.contrasts, self.batch_size, self.autocast = list(contrasts), int(batch_size), autocast
+        self.target, self.progress = target, progress
+        self._index(target)
+
+    def _index(self, target: str) -> int:
+        if target not in self.contrasts:
+            raise ValueError(f"Target contrast {target!r} is unknown; need one of {', '.join(self.contrasts)}.")
+        return self.contrasts.index(target)
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], target: str | None = None, **kwargs: Any
+    ) -> torch.Tensor:
+        """Synthesise the target contrast of a stack.
+
+        Args:
+            inputs: ``(B, 1, D, H, W)`` normalised source volumes in display orientation.
+            network: takes ``(n, 1, H, W)`` and the index of the target.
+            target: contrast to synthesise; the constructor's if None.
+            kwargs: ignored; engines pass extra arguments.
+
+        Returns:
+            Non-negative target volumes, same shape, float32, on the fixed scale.
+        """
+        index = self._index(self.target if target is None else target)
+        if inputs.ndim != 5 or inputs.shape[1] != 1:
+            raise ValueError(f"Input has shape {tuple(inputs.shape)}; need (batch, 1, slices, rows, columns).")
+        volumes, _, depth = inputs.shape[:3]
+        stack = inputs.transpose(1, 2).flatten(0, 1)  # (B * D, 1, H, W)
+        dtype = torch.bfloat16
+        use = self.autocast and has_fast_bfloat16(inputs.device)
+        out = []
+        with torch.no_grad(), torch.autocast(inputs.device.type, dtype=dtype, enabled=use):
+            for start in range(0, len(stack), self.batch_size):
+                batch = torch.as_tensor(stack[start : start + self.batch_size]).float()
+                batch = batch.contiguous(memory_format=torch.channels_last)
+                out.append(network(batch, index).float().clamp_min(0))
+                if self.progress is not None:
+                    self.progress(min(start + self.batch_size, len(stack)))
+        return torch.cat(out).unflatten(0, (volumes, depth)).transpose(1, 2).contiguous()
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware: AVX-512 BF16 or AMX on a CPU, Ampere or later on a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        from torch.backends import cpu
+
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and "AVX512" in cpu.get_cpu_capability()
+    return False

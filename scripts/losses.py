@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The three losses of shared-content translation, each on its own and weighted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+TERMS = ("content", "recon", "cross")
+
+
+class CrossContrastLoss(nn.Module):
+    """Weighted sum of content, recon and cross.
+
+    ``content = |z_a - z_b|``, ``recon = |a_from_a - a| + |b_from_b - b|``, ``cross = |b_from_a - b| + |a_from_b - a|``, each
+    ``| |`` the mean absolute difference.
+
+    Args:
+        weights: one weight per term of `TERMS`.
+
+    Raises:
+        ValueError: for a missing, unknown or negative weight.
+    """
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        super().__init__()
+        if set(weights) != set(TERMS) or min(weights.values()) < 0:
+            raise ValueError(f"loss_weights is {dict(weights)}; need one weight >= 0 for each of {', '.join(TERMS)}.")
+        self.weights = {term: float(weights[term]) for term in TERMS}
+
+    def forward(self, paths: Mapping[str, torch.Tensor], a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Compute the terms.
+
+        Args:
+            paths: what `CrossContrastNet.pair` returns.
+            a: target of contrast ``a``, ``(B, 1, H, W)``.
+            b: target of contrast ``b``.
+
+        Returns:
+            Scalars ``loss`` (weighted) and one per term (unweighted), in float32.
+        """
+
+        def distance(x: str, y: torch.Tensor) -> torch.Tensor:
+            return F.l1_loss(paths[x].float(), y.float())
+
+        terms = {
+            "content": distance("z_a", paths["z_b"]),
+            "recon": distance("a_from_a", a) + distance("b_from_b", b),
+            "cross": distance("b_from_a", b) + distance("a_from_b", a),
+        }
+        loss = sum((weight * terms[term] for term, weight in self.weights.items()), torch.zeros((), device=a.device))
+        return {"loss": loss, **terms}

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One content encoder, two decoders, and what the decoders may see of the encoder's skips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+STRATEGIES = ("no_skip", "zero_skip", "source_skip")
+"""What the cross-domain path feeds the decoders: nothing, zeros, or the source's own skips."""
+
+
+class ChannelNorm(nn.Module):
+    """Layer normalisation over the channels of each pixel alone.
+
+    No statistics over space: a crop and the whole slice give the same values, so training on crops and inference on
+    slices agree.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(B, C, H, W)`` to the same shape."""
+        out = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, 1e-5)
+        return out.permute(0, 3, 1, 2)
+
+
+class ResidualBlock(nn.Module):
+    """``x + conv(act(conv(norm(x))))``."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``(B, C, H, W)`` to the same shape."""
+        return x + self.conv2(F.silu(self.conv1(self.norm(x))))
+
+
+class Encoder(nn.Module):
+    """Content encoder: a full-resolution stem, then one halving per level down to the latent code.
+
+    Args:
+        in_channels: channels of the image.
+        features: channels of the skip at strides 1, 2, 4, ...
+        latent_channels: channels of the code, at stride ``2 ** len(features)``.
+    """
+
+    def __init__(self, in_channels: int, features: Sequence[int], latent_channels: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(in_channels, features[0], 3, padding=1), nn.SiLU(), nn.Conv2d(features[0], features[0], 3, padding=1)
+        )
+        widths = [*features, latent_channels]
+        self.levels = nn.ModuleList(
+            nn.Sequential(nn.SiLU(), nn.Conv2d(before, after, 3, stride=2, padding=1), ResidualBlock(after))
+            for before, after in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.bottom = nn.Sequential(ResidualBlock(latent_channels), ChannelNorm(latent_channels))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """``(B, 1, H, W)``, sides multiples of the stride, to the code and the skips, finest first."""
+        skips: list[torch.Tensor] = []
+        x = self.stem(x)
+        for level in self.levels:
+            skips.append(x)
+            x = level(x)
+        return self.bottom(x), skips
+
+
+class DecoderLevel(nn.Module):
+    """Double the resolution by interpolation and convolution (no checkerboard), then take in the skip if there is one."""
+
+    def __init__(self, before: int, after: int, skip: int, residual: bool) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(before, after, 1)  # before the interpolation, where it is four times cheaper
+        self.merge = nn.Conv2d(after + skip, after, 3, padding=1)
+        self.refine = ResidualBlock(after) if residual else nn.Identity()
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor | None) -> torch.Tensor:
+        """``(B, before, H, W)`` to ``(B, after, 2H, 2W)``."""
+        x = F.interpolate(self.reduce(F.silu(x)), scale_factor=2.0, mode="bilinear", align_corners=False)
+        if skip is not None:
+            x = torch.cat((x, skip), dim=1)
+        return self.refine(self.merge(x))
+
+
+class Decoder(nn.Module):
+    """Image decoder of one contrast.
+
+    Args:
+        latent_channels: channels of the code.
+        features: channels at strides ``2 ** (n-1), ..., 1``: one per doubling, coarsest first.
+        skip_features: channels of the encoder's skips, finest first; empty for a decoder without skips.
+        out_channels: channels of the image.
+    """
+
+    def __init__(
+        self, latent_channels: int, features: Sequence[int], skip_features: Sequence[int], out_channels: int
+    ) -> None:
+        super().__init__()
+        widths = [latent_channels, *features]
+        skips = list(reversed(skip_features)) if skip_features else [0] * len(features)
+        self.levels = nn.ModuleList(
+            DecoderLevel(before, after, skip, residual=index + 1 < len(features))
+            for index, (before, after, skip) in enumerate(zip(widths[:-1], features, skips, strict=True))
+        )
+        self.head = nn.Sequential(nn.SiLU(), nn.Conv2d(features[-1], out_channels, 3, padding=1))
+
+    def forward(self, z: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:
+        """Code ``(B, L, h, w)`` and skips, finest first (or none), to an image."""
+        count = len(skips)
+        for index, level in enumerate(self.levels):
+            skip: torch.Tensor | None = None
+            if count > 0:
+                skip = skips[count - 1 - index]
+            z = level(z, skip)
+        return self.head(z)
+
+
+class CrossContrastNet(nn.Module):
+    """Shared-content translation between two registered contrasts ``a`` and ``b``.
+
+    ``forward`` is the product: encode the source, decode as the target. `pair` runs the four paths of training.
+
+    Args:
+        contrasts: names of the two contrasts; domain ``a`` first.
+        encoder: ``features`` (channels per level, finest first) and ``latent_channels``.
+        decoder_a: ``features`` of the decoder of ``a``, coarsest first.
+        decoder_b: ``features`` of the decoder of ``b``.
+        cross_domain_strategy: what the cross-domain path gets of the skips: one of `STRATEGIES`.
+        same_domain_use_skip: whether the same-domain path gets real skips; None follows the strategy.
+        allow_asymmetric: accept that the same-domain path sees real skips where the cross-domain path sees none, the
+            known failure; for study only.
+        in_channels: channels of an image.
+
+    Raises:
+        ValueError: for settings that contradict each other, or asymmetric ones that were not asked for.
+    """
+
+    def __init__(
+        self,
+        contrasts: Sequence[str],
+        encoder: Mapping[str, Any],
+        decoder_a: Mapping[str, Any],
+        decoder_b: Mapping[str, Any],
+        cross_domain_strategy: str = "source_skip",
+        same_domain_use_skip: bool | None = None,
+        allow_asymmetric: bool = False,
+        in_channels: int = 1,
+    ) -> None:
+        super().__init__()
+        features, latent = list(encoder["features"]), int(encoder["latent_channels"])
+        _check(contrasts, features, (decoder_a, decoder_b), cross_domain_strategy, same_domain_use_skip, allow_asymmetric)
+        self.contrasts = list(contrasts)
+        self.strategy = cross_domain_strategy
+        self.zero_cross_skips = cross_domain_strategy == "zero_skip"
+        self.use_skips = cross_domain_strategy != "no_skip"
+        self.stride = 2 ** len(features)
+        self.encoder = Encoder(in_channels, features, latent)
+        skips = features if self.use_skips else []
+        self.decoder_a = Decoder(latent, list(decoder_a["features"]), skips, in_channels)
+        self.decoder_b = Decoder(latent, list(decoder_b["features"]), skips, in_channels)
+
+    def forward(self, x: torch.Tensor, target: int = 1) -> torch.Tensor:
+        """Synthesise the other contrast.
+
+        Args:
+            x: source slices ``(B, 1, H, W)``, normalised magnitude, any height and width.
+            target: 0 for contrast ``a``, 1 for contrast ``b``; the source is the other one.
+
+        Returns:
+            Target slices of the same shape.
+        """
+        height, width = x.shape[-2], x.shape[-1]
+        z, skips = self.encode(self.pad(x))
+        if self.zero_cross_skips:
+            skips = [torch.zeros_like(skip) for skip in skips]
+        return self.decode(z, skips, target)[..., :height, :width]
+
+    def pad(self, x: torch.Tensor) -> torch.Tensor:
+        """Repeat the last row and column until both sides are multiples of the stride."""
+        down = (self.stride - x.shape[-2] % self.stride) % self.stride
+        right = (self.stride - x.shape[-1] % self.stride) % self.stride
+        return F.pad(x, [0, right, 0, down], mode="replicate") if down + right > 0 else x
+
+    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Padded image to the content code and the skips that the decoders may see."""
+        z, skips = self.encoder(x)
+        if not self.use_skips:
+            skips = skips[:0]
+        return z, skips
+
+    def decode(self, z: torch.Tensor, skips: list[torch.Tensor], target: int) -> torch.Tensor:
+        """Code and skips to an image of the target contrast."""
+        if target == 0:
+            return self.decoder_a(z, skips)
+        return self.decoder_b(z, skips)
+
+    @torch.jit.unused
+    def pair(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
+        """All four paths of a registered pair.
+
+        Args:
+            a: slices of contrast ``a``, ``(B, 1, H, W)``.
+            b: the same slices of contrast ``b``.
+
+        Returns:
+            ``z_a``, ``z_b`` and the images ``a_from_a``, ``b_from_b`` (same domain), ``b_from_a``, ``a_from_b`` (cross).
+        """
+        height, width = a.shape[-2:]
+        z, skips = self.encode(self.pad(torch.cat((a, b))))  # both contrasts in one pass
+
+        def decode(target: int) -> tuple[torch.Tensor, torch.Tensor]:
+            seen = [self._mute(skip, mute_first=target == 1) for skip in skips] if self.zero_cross_skips else skips
+            from_a, from_b = self.decode(z, seen, target)[..., :height, :width].chunk(2)
+            return from_a, from_b
+
+        a_from_a, a_from_b = decode(0)
+        b_from_a, b_from_b = decode(1)
+        z_a, z_b = z.chunk(2)
+        return {
+            "z_a": z_a, "z_b": z_b,
+            "a_from_a": a_from_a, "b_from_b": b_from_b, "b_from_a": b_from_a, "a_from_b": a_from_b,
+        }  # fmt: skip
+
+    @staticmethod
+    def _mute(skip: torch.Tensor, mute_first: bool) -> torch.Tensor:
+        """Zero one half of the batch: the half whose decoding crosses the domains."""
+        first, second = skip.chunk(2)
+        return torch.cat((torch.zeros_like(first), second) if mute_first else (first, torch.zeros_like(second)))
+
+
+def _check(
+    contrasts: Sequence[str],
+    features: list[int],
+    decoders: Sequence[Mapping[str, Any]],
+    strategy: str,
+    same_domain: bool | None,
+    allow_asymmetric: bool,
+) -> None:
+    if len(contrasts) != 2 or len(set(contrasts)) != 2:
+        raise ValueError(f"contrasts is {list(contrasts)}; need two different names, domain a first.")
+    if strategy not in STRATEGIES:
+        raise ValueError(f"cross_domain_strategy is {strategy!r}; choose one of {', '.join(STRATEGIES)}.")
+    for name, decoder in zip("ab", decoders, strict=True):
+        if len(decoder["features"]) != len(features):
+            raise ValueError(
+                f"decoder_{name}.features has {len(decoder['features'])} levels and encoder.features {len(features)}; "
+                "give both the same number."
+            )
+    implied = strategy != "no_skip"
+    if same_domain is not None and same_domain != implied:
+        needed = "zero_skip" if strategy == "no_skip" else "no_skip"
+        raise ValueError(
+            f"same_domain_use_skip is {same_domain} but cross_domain_strategy {strategy} implies {implied}; "
+            f"remove same_domain_use_skip, or set cross_domain_strategy: {needed}."
+        )
+    if strategy == "zero_skip" and not allow_asymmetric:
+        raise ValueError(
+            "cross_domain_strategy zero_skip gives the two paths different inputs, the known cause of a failing cross "
+            "path; choose source_skip or no_skip, or set allow_asymmetric: true to study the failure."
+        )

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The series of a folder or a manifest, each with what is to be made of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from scripts.errors import KneeSynthError, SourceError, UsageError
+from scripts.synthesis.jobs import Job, dicom_job, nifti_job
+from scripts.synthesis.selection import OPPOSITE, AmbiguousSource, Lift, choose
+from scripts.transforms.nifti import SUFFIXES, is_nifti
+
+logger = logging.getLogger(__name__)
+
+
+class Cases:
+    """Jobs by name, and the data list that MONAI's datasets take.
+
+    Args:
+        jobs: name of the case, which is also its output folder, to job.
+    """
+
+    def __init__(self, jobs: dict[str, Job]) -> None:
+        self.jobs = jobs
+
+    def items(self) -> list[dict[str, Any]]:
+        """One entry per case: ``image`` for the loader, ``case`` to find the job again."""
+        return [{"image": job.loadable, "case": name} for name, job in self.jobs.items()]
+
+
+def find_cases(
+    dataset_dir: str,
+    target: str,
+    manifest: str | None = None,
+    force: bool = False,
+    accept_simulated: bool = False,
+) -> Cases:
+    """Find what to synthesise.
+
+    A folder gives one case per DICOM study (the folder itself, or each folder in it; one case per candidate series where
+    there are several) and one per NIfTI file that is not named after the target contrast.
+
+    Args:
+        dataset_dir: folder to search.
+        target: ``"PD"`` or ``"PDFS"``.
+        manifest: JSON list of ``{"image": path or list of paths, "name": optional}``, or it under ``cases``;
+            paths relative to it. Replaces the search.
+        force: lift refusals of sound series that the model was not made for.
+        accept_simulated: take simulated studies.
+
+    Raises:
+        UsageError: folder, manifest or a file that it names does not exist.
+        KneeSynthError: a series that cannot be used; nothing has been computed then.
+    """
+    if target not in OPPOSITE:
+        raise UsageError(f"target_contrast {target}: unknown; need PD or PDFS; correct it")
+    lift = Lift(force, accept_simulated)
+    jobs: dict[str, Job] = {}
+    if manifest is not None:
+        found = _from_manifest(Path(manifest), target, lift)
+    else:
+        found = _from_folder(Path(dataset_dir), target, lift)
+    for name, job in found:
+        free = name
+        while free in jobs:
+            free += "_"
+        jobs[free] = job
+    if not jobs:
+        raise SourceError(
+            f"{Path(dataset_dir).name}: no {OPPOSITE[target]} series; need DICOM studies or NIfTI; check dataset_dir"
+        )
+    logger.info("%d series to synthesise", len(jobs))
+    return Cases(jobs)
+
+
+def _from_folder(folder: Path, target: str, lift: Lift) -> Iterator[tuple[str, Job]]:
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; need DICOM studies or NIfTI files in it; give --dataset_dir")
+    for path in sorted(p for p in folder.rglob("*") if is_nifti(p)):
+        inside = path.relative_to(folder)
+        if target not in (_stem(path), *inside.parts[:-1]):
+            yield _name(inside.parent / _stem(path)), nifti_job(path, target)
+    for child in sorted(folder.iterdir()):
+        if child.is_dir():
+            yield from _study([child], _name(Path(child.name)), target, lift)
+    yield from _study([p for p in sorted(folder.iterdir()) if p.is_file() and not is_nifti(p)], "study", target, lift)
+
+
+def _study(paths: list[Path], name: str, target: str, lift: Lift) -> Iterator[tuple[str, Job]]:
+    from scripts.dicom.index import index_series
+
+    stacks = index_series(paths)
+    if not stacks:
+        return
+    try:
+        try:
+            selection = choose(stacks, target, lift=lift)
+        except AmbiguousSource:
+            selection = choose(stacks, target, all_series=True, lift=lift)
+    except KneeSynthError as error:
+        # The class keeps its exit code; only the study is added, since a folder holds many.
+        error.args = (f"{name}: {error}",)
+        raise
+    for choice in selection.choices:
+        label = name if len(selection.choices) == 1 else f"{name}_{choice.stack.id}"
+        yield label, dicom_job(choice, stacks, lift, selection.skipped)
+
+
+def _from_manifest(path: Path, target: str, lift: Lift) -> Iterator[tuple[str, Job]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: no readable manifest; need a JSON file; check --manifest") from error
+    except ValueError as error:
+        raise UsageError(f"{path.name}: not JSON; need a list of cases; correct it") from error
+    entries = content.get("cases") if isinstance(content, dict) else content
+    if not isinstance(entries, list) or not all(isinstance(e, dict) and "image" in e for e in entries):
+        raise UsageError(f'{path.name}: need a list of {{"image": path}}, or that under "cases"; correct it')
+    checked = []
+    for number, entry in enumerate(entries, start=1):
+        images = entry["image"] if isinstance(entry["image"], list) else [entry["image"]]
+        files = [path.parent / str(image) for image in images]
+        missing = [file for file in files if not file.exists()]
+        if missing:
+            raise UsageError(
+                f"{path.name}: case {number} names {missing[0].name}, which is not there; need every file; "
+                "correct the manifest or bring the file"
+            )
+        checked.append((_name(Path(str(entry.get("name", f"case_{number}")))), files))
+    for name, files in checked:
+        if len(files) == 1 and is_nifti(files[0]):
+            yield name, nifti_job(files[0], target)
+            continue
+        found = list(_study(files, name, target, lift))
+        if not found:
+            raise SourceError(f"{name}: no DICOM series; need one; correct the manifest")
+        yield from found
+
+
+def _stem(path: Path) -> str:
+    suffix = next(s for s in sorted(SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s))
+    return path.name[: -len(suffix)]
+
+
+def _name(path: Path) -> str:
+    """A relative folder made of plain words: names come from outside and become paths."""
+    parts = ["".join(c if c.isalnum() or c in "-_." else "-" for c in part).strip(".") for part in path.parts]
+    return "/".join(part or "-" for part in parts) or "series"
+
+
+def say_refusals_last() -> None:
+    """Make an uncaught refusal end in its own line, below the traceback of the frameworks that wrapped it."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        traceback.print_exception(kind, error, trace)
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, KneeSynthError):
+                sys.stderr.write(f"{type(cause).__name__}: {' '.join(str(cause).split())}\n")
+                return
+            cause = cause.__cause__
+
+    sys.excepthook = hook

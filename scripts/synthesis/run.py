@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an input path to a finished output folder: the one function behind ``kneesynth synthesize``."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scripts.errors import DecodeError, KneeSynthError, OutOfMemory, SourceError, UsageError
+from scripts.synthesis.bundle import Model, load_model
+from scripts.synthesis.jobs import Job, assemble, dicom_job, find_reference, nifti_job
+from scripts.synthesis.selection import TARGETS, Lift, choose
+from scripts.synthesis.staging import check_writable, staged_output
+
+if TYPE_CHECKING:
+    from scripts.synthesis.products import Synthesis
+
+FORMATS = ("dicom", "nifti")
+DEFAULT_TARGET = "PDFS"
+
+_NIFTI_SUFFIXES = (".nii", ".nii.gz")
+
+#: Called with what is being done, steps done, and steps in all.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to synthesise, from what, to where.
+
+    Args:
+        inputs: folders, DICOM files, or one NIfTI file.
+        out: output folder.
+        target: ``"PDFS"``, ``"PD"`` or ``"auto"``; None means PDFS for DICOM and is refused for NIfTI.
+        series: stack id or SeriesInstanceUID.
+        all_series: one derived series of each candidate series.
+        formats: any of ``dicom`` and ``nifti``; None for all that the source allows.
+        reference_dicom: DICOM series on the grid of a NIfTI source, whose headers the derived series takes.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        lift: which refusals are lifted.
+    """
+
+    inputs: tuple[Path, ...]
+    out: Path
+    target: str | None = None
+    series: str | None = None
+    all_series: bool = False
+    formats: tuple[str, ...] | None = None
+    reference_dicom: Path | None = None
+    device: str = "auto"
+    lift: Lift = field(default_factory=Lift)
+
+
+def synthesize(request: Request, progress: Progress | None = None, bundle_root: Path | None = None) -> dict[str, Any]:
+    """Synthesise the other contrast of a knee series and write all products, or nothing.
+
+    Args:
+        request: what to do.
+        progress: called as the work goes on.
+        bundle_root: bundle folder; by default the one this package belongs to.
+
+    Returns:
+        The content of ``report.json``.
+
+    Raises:
+        KneeSynthError: any refusal; the output folder is then as it was.
+    """
+    started = time.monotonic()
+    tell = progress or (lambda text, done, total: None)
+    _check(request)
+    nifti = _nifti_input(request.inputs)
+    formats = _formats(request, from_nifti=nifti is not None)
+    jobs = _dicom_jobs(request) if nifti is None else [_nifti_job(nifti, request)]
+    check_writable(request.out)
+    with refusals_unwrapped():
+        model = load_model(jobs[0].target, request.device, bundle_root)
+        items = [_synthesis(job, model, tell) for job in jobs]
+
+        # Late, like everything that brings in MONAI: a refusal comes at once.
+        from scripts.synthesis.products import write_products
+
+        tell("writing", 0, 1)
+        facts = {"Device": model.device.type, "Seconds": f"{time.monotonic() - started:.1f}"}
+        with staged_output(request.out) as stage:
+            report = write_products(stage, items, model.facts, formats, facts)
+    tell("writing", 1, 1)
+    return report
+
+
+@contextlib.contextmanager
+def refusals_unwrapped() -> Iterator[None]:
+    """Bring out the refusal within what MONAI wraps around it, and call running out of memory by its name."""
+    try:
+        yield
+    except KneeSynthError:
+        raise
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, KneeSynthError):
+                raise cause from error
+            # The CPU allocator has no exception class of its own.
+            if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError" or _says_memory(cause):
+                raise OutOfMemory(
+                    "out of memory while synthesising; need more for such a series; free some, or use --device cpu"
+                ) from error
+            cause = cause.__cause__
+        raise
+
+
+def _says_memory(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    )
+
+
+def _check(request: Request) -> None:
+    if not request.inputs:
+        raise UsageError("no input path; need a DICOM folder, DICOM files or a NIfTI file; give one")
+    missing = [path for path in request.inputs if not path.exists()]
+    if missing:
+        raise UsageError(f"{missing[0].name}: no such file or folder; need an existing input; check the path")
+    if request.target is not None and request.target not in TARGETS:
+        raise UsageError(f"--to {request.target}: unknown contrast; need one of {', '.join(TARGETS)}; correct it")
+    unknown = [name for name in request.formats or () if name not in FORMATS]
+    if unknown or request.formats == ():
+        raise UsageError(f"--format {','.join(unknown)}: unknown; need dicom, nifti or both; correct it")
+
+
+def _is_nifti(path: Path) -> bool:
+    return path.is_file() and path.name.lower().endswith(_NIFTI_SUFFIXES)
+
+
+def _nifti_input(inputs: Sequence[Path]) -> Path | None:
+    given = [path for path in inputs if _is_nifti(path)]
+    if given and len(inputs) > 1:
+        raise SourceError(f"{len(inputs)} inputs with NIfTI among them; need one NIfTI file alone; give one at a time")
+    return given[0] if given else None
+
+
+def _formats(request: Request, from_nifti: bool) -> tuple[str, ...]:
+    if not from_nifti and request.reference_dicom is not None:
+        raise UsageError("--reference-dicom with a DICOM source: it has its own headers; need NIfTI; drop the option")
+    if from_nifti and request.reference_dicom is None:
+        if "dicom" in (request.formats or ()):
+            raise UsageError("--format dicom from NIfTI: no headers to derive from; need --reference-dicom; add it")
+        return ("nifti",)
+    return request.formats or FORMATS
+
+
+def _nifti_job(path: Path, request: Request) -> Job:
+    if request.series is not None or request.all_series:
+        raise UsageError("--series and --all choose among DICOM series; a NIfTI file is one volume; drop the option")
+    job = nifti_job(path, request.target)
+    if request.reference_dicom is None:
+        return job
+    return nifti_job(path, job.target, find_reference(request.reference_dicom, job.target, request.lift))
+
+
+def _dicom_jobs(request: Request) -> list[Job]:
+    from scripts.dicom.index import index_series
+
+    stacks = index_series(request.inputs)
+    if not stacks:
+        _raise_nothing_found(request.inputs)
+    selection = choose(
+        stacks,
+        request.target or DEFAULT_TARGET,
+        series=request.series,
+        all_series=request.all_series,
+        lift=request.lift,
+    )
+    return [dicom_job(choice, stacks, request.lift, selection.skipped) for choice in selection.choices]
+
+
+def _raise_nothing_found(inputs: Sequence[Path]) -> None:
+    files = [path for path in inputs if path.is_file()]
+    if files:
+        raise DecodeError(f"{files[0].name}: neither DICOM nor NIfTI; need one of them; check the file")
+    count = sum(_is_nifti(path) for folder in inputs for path in folder.rglob("*"))
+    if count:
+        raise SourceError(f"no DICOM series but {count} NIfTI in the folder; need one volume; name the file itself")
+    raise SourceError("no DICOM series found; need a folder with a knee study, DICOM files or NIfTI; check the path")
+
+
+def _synthesis(job: Job, model: Model, tell: Progress) -> Synthesis:
+    import torch
+
+    data = model.preprocessing({"image": job.loadable})
+    image = data["image"]
+    slices, done = image.shape[1], 0
+    tell("synthesising", 0, slices)
+
+    def advance(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: object) -> None:
+        nonlocal done
+        done += inputs[0].shape[0]
+        tell("synthesising", min(done, slices), slices)
+
+    hook = model.network.register_forward_hook(advance)
+    try:
+        with torch.inference_mode():
+            data["pred"] = model.inferer(image.as_tensor()[None].to(model.device), model.network)[0].float().cpu()
+    finally:
+        hook.remove()
+    if not bool(torch.isfinite(data["pred"]).all()):
+        raise ArithmeticError("the network gave values that are not finite")
+    return assemble(job, image, model.postprocessing(data)["pred"], model.preprocessing)

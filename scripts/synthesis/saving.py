@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ends of the inference workflow: weights in, products out, by the same code as ``kneesynth synthesize``."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+from scripts.synthesis.bundle import load_weights, read_facts
+from scripts.synthesis.cases import Cases
+from scripts.synthesis.jobs import assemble
+from scripts.synthesis.products import FORMATS, write_products
+from scripts.synthesis.staging import staged_output
+
+logger = logging.getLogger(__name__)
+
+
+class LoadWeights:
+    """Handler that loads the weights when the engine starts; strict, unlike a loader that passes over what is missing.
+
+    Args:
+        network: the network to fill.
+        checkpoint: a state dict, or a training checkpoint with one under ``model``.
+    """
+
+    def __init__(self, network: torch.nn.Module, checkpoint: str) -> None:
+        self.network, self.checkpoint = network, Path(checkpoint)
+
+    def attach(self, engine: Engine) -> None:
+        """Load at the start of the run.
+
+        Raises:
+            WeightsError: from the run, if the weights do not fit.
+        """
+        engine.add_event_handler(Events.STARTED, lambda: load_weights(self.network, self.checkpoint))
+
+
+class SaveDerivedSeriesd(MapTransform):
+    """Write the derived DICOM series (DICOM sources), NIfTI, page and report of each case into its own folder.
+
+    Args:
+        keys: the synthesis, in file orientation and stored scale.
+        image_key: what the network saw, in display orientation.
+        cases: jobs by case name; ``data["case"]`` says which one this is.
+        preprocessing: what made the image; an acquired target goes through the same.
+        output_dir: folder of the case folders.
+        bundle_root: bundle folder, for the name and version of the model.
+        checkpoint: the weights that are used, for their hash.
+        formats: any of ``dicom`` and ``nifti``.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        image_key: str,
+        cases: Cases,
+        preprocessing: Callable[[Mapping[str, Any]], dict[str, Any]],
+        output_dir: str,
+        bundle_root: str,
+        checkpoint: str,
+        formats: Sequence[str] = FORMATS,
+    ) -> None:
+        super().__init__(keys)
+        self.image_key, self.cases, self.preprocessing = image_key, cases, preprocessing
+        self.output_dir, self.formats = Path(output_dir), tuple(formats)
+        self.model = read_facts(Path(bundle_root), Path(checkpoint))
+        self._started = time.monotonic()
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Write one case; the data pass through."""
+        job = self.cases.jobs[data["case"]]
+        image: MetaTensor = data[self.image_key].cpu()
+        for key in self.key_iterator(dict(data)):
+            item = assemble(job, image, data[key], self.preprocessing)
+            out = self.output_dir / data["case"]
+            facts = {
+                "Device": str(data[self.image_key].device),
+                "Seconds since start": f"{time.monotonic() - self._started:.1f}",
+            }
+            with staged_output(out) as stage:
+                write_products(stage, [item], self.model, self.formats, facts)
+            logger.info("%s written", data["case"])
+        return dict(data)

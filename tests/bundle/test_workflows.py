@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bundle as MONAI's own tools see it: required properties, and the network as the metadata describes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from monai.bundle import ConfigWorkflow, verify_net_in_out
+
+CONFIGS = Path(__file__).resolve().parents[2] / "bundle" / "configs"
+WORKFLOWS = {"train": "train", "evaluate": "infer", "inference": "infer"}
+
+
+@pytest.fixture(scope="module")
+def dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten patients, so that each section gets one, as `<patient>/{PD,PDFS}.nii.gz` of a dozen small slices."""
+    import nibabel
+
+    folder = tmp_path_factory.mktemp("pairs")
+    rng = np.random.default_rng(0)
+    affine = np.array([[0, 0, 3.3, -18], [-0.5, 0, 0, 8], [0, -0.5, 0, 8], [0, 0, 0, 1]], dtype=float)
+    for patient in range(10):
+        (folder / f"p{patient}").mkdir()
+        for contrast in ("PD", "PDFS"):
+            voxels = rng.uniform(0, 900, (32, 32, 12)).astype(np.float32)
+            nibabel.save(nibabel.Nifti1Image(voxels, affine), folder / f"p{patient}" / f"{contrast}.nii.gz")
+    return folder
+
+
+def workflow(name: str, dataset_dir: Path, output_dir: Path, run_id: str = "run") -> ConfigWorkflow:
+    return ConfigWorkflow(
+        config_file=str(CONFIGS / f"{name}.yaml"),
+        workflow_type=WORKFLOWS[name],
+        meta_file=str(CONFIGS / "metadata.json"),
+        logging_file=False,
+        run_id=run_id,
+        dataset_dir=str(dataset_dir),
+        output_dir=str(output_dir),
+    )
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_workflow_has_every_property_that_monai_asks_for(name: str, dataset_dir: Path, tmp_path: Path) -> None:
+    checked = workflow(name, dataset_dir, tmp_path / "out")
+    checked.initialize()
+    assert checked.check_properties() == []
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_missing_property_is_found(name: str, dataset_dir: Path, tmp_path: Path) -> None:
+    checked = workflow(name, dataset_dir, tmp_path / "out")
+    checked.initialize()
+    checked.add_property("thing", required=True, config_id="no_such_thing")
+    with pytest.raises(KeyError, match="no_such_thing"):
+        checked.check_properties()
+
+
+@pytest.mark.parametrize("side", [1, 37, 64])
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_network_takes_and_gives_what_the_metadata_says(name: str, side: int) -> None:
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(CONFIGS / "metadata.json"),
+        config_file=str(CONFIGS / f"{name}.yaml"),
+        device="cpu",
+        any=side,
+    )
+
+
+def test_a_wrong_channel_count_is_found(tmp_path: Path) -> None:
+    metadata = json.loads((CONFIGS / "metadata.json").read_text())
+    metadata["network_data_format"]["outputs"]["pred"]["num_channels"] = 2
+    wrong = tmp_path / "metadata.json"
+    wrong.write_text(json.dumps(metadata))
+    with pytest.raises(ValueError, match="output channel number"):
+        verify_net_in_out(
+            net_id="network_def",
+            meta_file=str(wrong),
+            config_file=str(CONFIGS / "inference.yaml"),
+            device="cpu",
+        )
+
+
+def test_monai_accepts_the_logging_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    applied: list[object] = []
+    monkeypatch.setattr("monai.bundle.workflows.fileConfig", lambda *args, **kwargs: applied.append(args))
+    config = tmp_path / "configs"
+    config.mkdir()
+    (config / "inference.yaml").write_text("run: []\n")
+    ConfigWorkflow(
+        config_file=str(config / "inference.yaml"),
+        meta_file=str(CONFIGS / "metadata.json"),
+        logging_file=str(CONFIGS / "logging.conf"),
+        workflow_type=None,
+    )
+    assert applied, "MONAI checked the file and never applied it"

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What independent programs say: dciodvfy and dcentvfy (dicom3tools) on form, dcm2niix on geometry."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+
+from scripts.dicom.index import index_series
+from scripts.dicom.read import read_stack
+from scripts.dicom.study import SimulatedSeries, write_simulated_study
+from scripts.dicom.write import Provenance, derive_series, save_series
+
+pytestmark = pytest.mark.validators
+
+Series = Callable[..., list[Path]]
+Edit = Callable[..., None]
+
+# Debian's dciodvfy is older than (0008,001C) Synthetic Data and calls it unknown.
+TOO_NEW = "(0x0008,0x001c)"
+
+
+def tool(name: str) -> str:
+    path = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+def verify(file: Path) -> tuple[int, set[str]]:
+    """Give dciodvfy's exit status and its errors."""
+    result = subprocess.run([tool("dciodvfy"), str(file)], capture_output=True, text=True, check=False)
+    return result.returncode, {line for line in result.stderr.splitlines() if line.startswith("Error")}
+
+
+def entities(files: list[Path]) -> tuple[int, str]:
+    """Give dcentvfy's exit status and what it says about files of one study together."""
+    result = subprocess.run([tool("dcentvfy"), *map(str, files)], capture_output=True, text=True, check=False)
+    return result.returncode, re.sub(r"\s+", " ", result.stdout + result.stderr).strip()
+
+
+def derive(files: list[Path], folder: Path, provenance: Provenance) -> tuple[list[Path], list[Path]]:
+    volume = read_stack(files)
+    scaled = 1000 * volume.array / np.percentile(volume.array, 99.5)
+    stored = np.clip(np.rint(scaled), 0, 4095).astype(np.uint16)
+    return list(volume.files), save_series(derive_series(volume.files, stored, "PDFS", provenance), folder)
+
+
+def corners(files: list[Path], folder: Path) -> np.ndarray:
+    """Let dcm2niix convert the files alone; give the 8 corners of the canonically ordered volume in RAS mm."""
+    alone = folder / "in"
+    alone.mkdir(parents=True)
+    for number, file in enumerate(files):
+        shutil.copy(file, alone / f"{number}.dcm")
+    command = [tool("dcm2niix"), "-b", "n", "-z", "n", "-f", "out", "-o", str(folder), str(alone)]
+    subprocess.run(command, check=True, capture_output=True)
+    made = sorted(folder.glob("*.nii"))
+    assert [path.name for path in made] == ["out.nii"]
+    image = nibabel.as_closest_canonical(nibabel.load(made[0]))
+    ends = itertools.product(*((0, size - 1) for size in image.shape[:3]))
+    return np.array([image.affine @ [*end, 1] for end in ends])[:, :3]
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> list[Path]:
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([[-3.3, 0, 0], [0, 0, 0.4], [0, -0.5, 0]])
+    rng = np.random.default_rng(0)
+
+    def series(slices: int, contrast: str, localizer: bool = False) -> SimulatedSeries:
+        array = rng.random((slices, 20, 24), dtype=np.float32)
+        return SimulatedSeries(array, affine, contrast, "", 3.0, 0.03, 8, 3.0, contrast == "PDFS", localizer)
+
+    return write_simulated_study(tmp_path / "study", [series(3, "PD", True), series(6, "PD"), series(6, "PDFS")], 5)
+
+
+def test_simulated_study_and_what_is_derived_from_it(study: list[Path], tmp_path: Path, provenance: Provenance) -> None:
+    source = next(s for s in index_series([tmp_path / "study"]) if s.contrast == "PD")
+    _, derived = derive(list(source.files), tmp_path / "derived", provenance)
+    for file in [study[0], *study[3:], *derived]:
+        status, errors = verify(file)
+        assert status == 0
+        assert [error for error in errors if TOO_NEW not in error] == []
+    assert entities(study) == (0, "")
+    assert entities([*study, *derived]) == (0, "")
+
+
+def test_the_validators_find_what_they_should(
+    study: list[Path], tmp_path: Path, provenance: Provenance, edit: Edit
+) -> None:
+    source = next(s for s in index_series([tmp_path / "study"]) if s.contrast == "PD")
+    _, derived = derive(list(source.files), tmp_path / "derived", provenance)
+    edit(derived[0], ScanningSequence=...)
+    status, errors = verify(derived[0])
+    assert status == 1 and any("ScanningSequence" in error for error in errors)
+    edit(derived[1], PatientName="SOMEONE^ELSE")
+    status, said = entities([*study, *derived])
+    assert status == 1 and "PatientName" in said.replace(" ", "").replace("'", "")
+
+
+def test_a_scanner_s_series_full_of_extras(
+    knee_series: Series, tmp_path: Path, provenance: Provenance, edit: Edit
+) -> None:
+    """Contributing equipment, time zone, lossy history, contrast agent, umlauts: still no error."""
+    files = knee_series(slices=6, acquired=True, description="PD sag")
+    for file in files:
+        edit(file, PatientName="Müller^Jörg", TimezoneOffsetFromUTC="+0100", LossyImageCompression="01",
+             LossyImageCompressionRatio="8", LossyImageCompressionMethod="ISO_14495_1", PatientAge="041Y",
+             ContrastBolusAgent="Gadolinium", SliceLocation="12.5", BurnedInAnnotation="NO", Laterality="L")  # fmt: skip
+    assert verify(files[0]) == (0, set())
+    sources, derived = derive(files, tmp_path / "derived", provenance)
+    status, errors = verify(derived[0])
+    assert status == 0 and all(TOO_NEW in error for error in errors)
+    assert entities([*sources, *derived]) == (0, "")
+
+
+@pytest.mark.parametrize("plane", ["sagittal", "coronal", "axial"])
+def test_dcm2niix_sees_source_and_derived_in_one_place(
+    knee_series: Series, tmp_path: Path, provenance: Provenance, plane: str
+) -> None:
+    files = knee_series(acquired=True, plane=plane)
+    sources, derived = derive(files, tmp_path / "derived", provenance)
+    one, other = corners(sources, tmp_path / "a"), corners(derived, tmp_path / "b")
+    assert np.linalg.norm(one - other, axis=1).max() < 1e-3
+    # and where our own reader sees them: LPS to RAS turns two signs
+    volume = read_stack(derived)
+    last = np.array(volume.array.shape) - 1
+    ours = np.array([volume.affine_lps @ [*(last * end), 1] for end in itertools.product((0, 1), repeat=3)])[:, :3]
+    ours *= (-1, -1, 1)
+    nearest = np.linalg.norm(ours[:, None] - other[None], axis=2).min(axis=1)
+    assert nearest.max() < 1e-3
+
+
+def test_dcm2niix_notices_a_moved_series(knee_series: Series, tmp_path: Path, edit: Edit) -> None:
+    files = knee_series(acquired=True)
+    one = corners(files, tmp_path / "a")
+    for file in files:
+        x, y, z = map(float, pydicom.dcmread(file).ImagePositionPatient)
+        edit(file, ImagePositionPatient=[f"{x + 0.01:.6f}", f"{y:.6f}", f"{z:.6f}"])
+    assert np.linalg.norm(one - corners(files, tmp_path / "b"), axis=1).max() > 1e-3
+
+
+@pytest.mark.real_data
+def test_the_real_knee_at_25_ms(real_data: Path, tmp_path: Path, provenance: Provenance) -> None:
+    stack = next(s for s in index_series([real_data / "pymskt"]) if s.echo_time and abs(s.echo_time - 0.0252) < 1e-4)
+    sources, derived = derive(list(stack.files), tmp_path / "derived", provenance)
+    for source, file in zip(sources, derived, strict=True):
+        _, before = verify(source)
+        _, after = verify(file)
+        assert [error for error in after - before if TOO_NEW not in error] == []
+    assert entities([*sources, *derived]) == entities(sources)
+    drift = np.linalg.norm(corners(sources, tmp_path / "a") - corners(derived, tmp_path / "b"), axis=1)
+    assert drift.max() < 1e-3

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import monai
+import torch
+
+from scripts.handlers.curves import CurvesCSV
+from scripts.handlers.methods_note import MethodsNote
+
+
+def note_of(toy: Any, run_dir: Path, **more: Any) -> str:
+    curves = CurvesCSV(str(run_dir), toy.optimizer, toy.evaluator, plot=False)
+    curves.attach(toy.trainer)
+    MethodsNote(str(run_dir), toy.network, toy.optimizer, curves, lr_scheduler=toy.lr_scheduler, **more).attach(
+        toy.trainer
+    )
+    toy.run()
+    return (run_dir / "METHODS.md").read_text("utf-8")
+
+
+def test_the_paragraph_states_what_was_run(toy: Any, run_dir: Path) -> None:
+    scores = {1: 20.0, 2: 23.456, 3: 21.0, 4: 22.0}
+    run = toy(scores=scores.__getitem__)
+    text = note_of(
+        run,
+        run_dir,
+        loss_weights={"content": 1.0, "recon": 0.05, "cross": 1.0},
+        data={"training_studies": 40, "validation_studies": 8},
+        simulated=True,
+        architecture="one encoder shared by both contrasts",
+        seed=11,
+        device="cpu",
+    )
+    for fact in (
+        "Sequential: one encoder shared by both contrasts, 0.00 million parameters",
+        "PDFS from PD and PD from PDFS",
+        "1 content + 0.05 recon + 1 cross",
+        "simulated; no patient's image was used: training studies 40, validation studies 8",
+        "Adam (initial learning rate 0.05, weight decay 0.0001, schedule ExponentialLR) for 4 epochs of 3 batches",
+        "The weights of epoch 2, the best by validation psnr, were kept",
+        "validation psnr 23.46 dB",
+        f"PyTorch {torch.__version__}",
+        f"MONAI {monai.__version__}",
+        "random seed 11",
+    ):
+        assert fact in text
+    assert len(text.strip().split("\n\n")) == 2  # a heading and one paragraph
+
+
+def test_acquired_data_are_not_called_simulated(toy: Any, run_dir: Path) -> None:
+    text = note_of(toy(max_epochs=1), run_dir, data="30 patients", simulated=False)
+    assert "acquired, not simulated: 30 patients" in text
+
+
+def test_an_interrupted_run_says_how_far_it_came(toy: Any, run_dir: Path) -> None:
+    run = toy(kill_in=(3, 1), validate_every=5)
+    curves = CurvesCSV(str(run_dir), run.optimizer, run.evaluator, plot=False)
+    curves.attach(run.trainer)
+    MethodsNote(str(run_dir), run.network, run.optimizer, curves).attach(run.trainer)
+    run.run_until_killed()
+    text = (run_dir / "METHODS.md").read_text("utf-8")
+    assert "for 2 of 4 planned epochs" in text
+    assert "No validation had been run" in text
