@@ -15,9 +15,9 @@ from monai.inferers import Inferer
 from monai.utils.enums import CommonKeys as Keys
 from torch.optim.swa_utils import AveragedModel
 
+from scripts.body import body_mask
 from scripts.inferers import has_fast_bfloat16
 from scripts.losses import TERMS
-from scripts.transforms.intensity import body_mask
 
 CLEAN = "_clean"
 

@@ -94,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             return _usage(error)
         return _unexpected(error)
+    if code == _INTERRUPTED:  # Typer turns the interrupt into this code itself, without a word
+        return _fail("interrupted; nothing was written", _INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

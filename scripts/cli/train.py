@@ -100,7 +100,7 @@ def assemble(config: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]
 
 
 def with_optional_settings(base: Mapping[str, Any]) -> dict[str, Any]:
-    """A config whose network has every setting that may be named, at the network's own default where it says nothing."""
+    """The config with every setting of the network that may be named, at its own default where unsaid."""
     config = dict(base)
     network = config.get("network_def")
     if isinstance(network, Mapping) and network.get("_target_") == "scripts.networks.CrossContrastNet":

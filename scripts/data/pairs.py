@@ -78,8 +78,9 @@ def pairs(
         options = dict(simulated)
         return simulated_pairs(section=section, studies=int(options.pop("studies")[section]), **options)
     found = _from_manifest(Path(manifest)) if manifest else _from_folder(Path(dataset_dir))
-    chosen = [item for item in found if item.pop("section", None) == section] if _has_sections(found) else None
-    if chosen is None:
+    if all("section" in item for item in found):
+        chosen = [item for item in found if item["section"] == section]
+    else:
         chosen = _split(found, section, shares)
     if not chosen:
         raise UsageError(
@@ -89,18 +90,18 @@ def pairs(
 
 
 def fingerprint(items: Sequence[Item]) -> dict[str, Any]:
-    """What identifies a data list without a patient's name: number of pairs and a hash of names, sizes and times."""
+    """What identifies a data list without a patient's name: number of pairs and a hash of file names and sizes."""
     digest = hashlib.sha256()
     for item in items:
         for key in ("image", "label"):
-            path = Path(item[key])
-            size = path.stat().st_size if path.is_file() else 0
-            digest.update(f"{path.parent.name}/{path.name}:{size};".encode())
+            for path in _paths(item[key]):
+                size = path.stat().st_size if path.is_file() else 0
+                digest.update(f"{path.parent.name}/{path.name}:{size};".encode())
     return {"pairs": len(items), "sha256": digest.hexdigest()}
 
 
-def _has_sections(items: list[Item]) -> bool:
-    return all("section" in item for item in items)
+def _paths(entry: str | Sequence[str]) -> list[Path]:
+    return [Path(entry)] if isinstance(entry, str) else [Path(name) for name in entry]
 
 
 def _split(items: list[Item], section: str, shares: Sequence[float]) -> list[Item]:
@@ -132,7 +133,7 @@ def _from_manifest(path: Path) -> list[Item]:
                 continue
             item: Item = {"patient": str(entry.get("patient", f"{section}-{index:04d}"))}
             item |= {key: str(_absolute(path.parent, entry[key])) for key in ("image", "label")}
-            if "section" in entry or section in SECTIONS:
+            if "section" in entry or (section in SECTIONS and len(listed.keys() & set(SECTIONS)) > 1):
                 item["section"] = entry.get("section", section)
             items.append(item)
     if not items:

@@ -260,6 +260,10 @@ def _refusal(group: list[Header], geometry: str, damaged: int, lost: int) -> tup
         return f"cannot be decoded: {lost} damaged files beside it may belong to it", DecodeError.exit_code
     if first.enhanced:
         return "Enhanced multi-frame MR is not read yet; convert it to classic MR images", DecodeError.exit_code
+    if any(header.frames != 1 for header in group):
+        return "a multi-frame file; convert it to classic MR images", DecodeError.exit_code
+    if "MOSAIC" in first.facts.image_type:
+        return "a mosaic of slices, not an MR image of one slice", GateError.exit_code
     if first.samples != 1 or first.photometric not in ("MONOCHROME1", "MONOCHROME2"):
         return "not a grey-scale MR image", GateError.exit_code
     if sum(header.decoded_bytes for header in group) > MAX_BYTES:

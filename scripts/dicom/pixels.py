@@ -82,3 +82,43 @@ def _sop_class_keyword(dataset: Dataset) -> str:
     from pydicom.uid import UID
 
     return UID(text(dataset, "SOPClassUID")).keyword
+
+
+def stream_problem(dataset: Dataset) -> str:
+    """Compare the size inside a compressed image with that of the header before a decoder believes it.
+
+    A JPEG 2000 stream of a few bytes may claim 60000 x 60000 pixels under a header that says 256 x 256.
+
+    Args:
+        dataset: read in full.
+
+    Returns:
+        What is wrong, or "" (also for codecs whose stream carries no size).
+    """
+    from pydicom.encaps import generate_frames
+
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return ""
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    size = _stream_size(frame)
+    if size is None or size == (dataset.Rows, dataset.Columns):
+        return ""
+    return f"the compressed image is {size[0]} x {size[1]}, its header says {dataset.Rows} x {dataset.Columns}"
+
+
+def _stream_size(frame: bytes) -> tuple[int, int] | None:
+    """Give (rows, columns) of a JPEG 2000 (ISO 15444-1 A.5.1), JPEG or JPEG-LS (ISO 10918-1 B.2.2) stream."""
+    start = frame.find(b"\xff\x4f\xff\x51", 0, 1024)
+    if start >= 0 and len(frame) >= start + 24:
+        columns, rows, left, top = struct.unpack(">4I", frame[start + 8 : start + 24])
+        return rows - top, columns - left
+    if not frame.startswith(b"\xff\xd8"):
+        return None
+    place = 2
+    while place + 9 <= len(frame) and frame[place] == 0xFF:
+        marker, length = struct.unpack(">BH", frame[place + 1 : place + 4])
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            rows, columns = struct.unpack(">HH", frame[place + 5 : place + 9])
+            return rows, columns
+        place += 2 + length
+    return None

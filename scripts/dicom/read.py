@@ -18,7 +18,7 @@ import numpy as np
 from scripts.dicom.geometry import affine_of, examine
 from scripts.dicom.grouping import contradictions, group_headers
 from scripts.dicom.headers import Header, read_header
-from scripts.dicom.pixels import MAX_BYTES
+from scripts.dicom.pixels import MAX_BYTES, stream_problem
 from scripts.dicom.values import numbers, quiet, text
 from scripts.errors import DecodeError, GeometryError
 
@@ -122,13 +122,15 @@ def _decode(header: Header) -> np.ndarray:
     with quiet():
         try:
             dataset = pydicom.dcmread(header.path, force=True)
-            stored = dataset.pixel_array
+            problem = stream_problem(dataset)
+            stored = None if problem else dataset.pixel_array
         except Exception as error:  # each codec fails in its own way
             raise DecodeError(
                 f"{header.path.name} cannot be decoded ({type(error).__name__}); export the series again, uncompressed"
             ) from error
-    if stored.shape != (header.rows, header.columns):
-        raise DecodeError(f"{header.path.name} decodes to {stored.shape}, not {header.rows} x {header.columns} pixels")
+    if stored is None or stored.shape != (header.rows, header.columns):
+        problem = problem or f"{header.rows} x {header.columns} pixels are expected"
+        raise DecodeError(f"{header.path.name} cannot be decoded: {problem}; export the series again, uncompressed")
     values = stored.astype(np.float64)
     if header.photometric == "MONOCHROME1":
         values = _stored_extremes(dataset) - values

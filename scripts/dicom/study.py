@@ -33,7 +33,7 @@ class SimulatedSeries:
     Attributes:
         array: float32 (slices, rows, columns), magnitudes in any unit; each series is scaled as a whole.
         affine_lps: (4, 4), maps (slice, row, column, 1) to LPS mm; the slice axis is perpendicular to the other two and
-            may run either way (`read` gives slices along the normal, so it may return them reversed, with their places).
+            may run either way (slices are read back along the normal, so possibly in reverse, each at its place).
         contrast: "PD" or "PDFS"; stands in for an empty description.
         description: SeriesDescription, at most 64 characters.
         repetition_time: in s.

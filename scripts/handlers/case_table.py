@@ -18,6 +18,7 @@ from torch import Tensor
 from scripts.errors import OutputError, UsageError
 from scripts.handlers.files import write_text_atomically
 from scripts.handlers.ranks import is_first_rank
+from scripts.handlers.weights import describe_weights
 from scripts.metrics.baselines import BASELINES, COPY, INTENSITY_MAPPING
 from scripts.metrics.image import match_gain, score
 from scripts.metrics.summary import RESAMPLES, CaseScore, MethodSummary, summarise, to_markdown
@@ -47,7 +48,7 @@ class CaseTable:
         patient_key: item key of the patient's name in the data set.
         seed: of the bootstrap.
         resamples: of the bootstrap.
-        about: lines for the head of ``summary.md``, for example which weights.
+        weights: the file that the network's weights came from; its hash stands above the tables.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class CaseTable:
         patient_key: str = "patient",
         seed: int = 0,
         resamples: int = RESAMPLES,
-        about: Mapping[str, str] | None = None,
+        weights: str | None = None,
     ) -> None:
         if len(contrasts) != 2:
             raise UsageError(f"the table needs two contrast names, got {len(contrasts)}: give `contrasts: [PD, PDFS]`.")
@@ -66,7 +67,7 @@ class CaseTable:
         self.patient_key = patient_key
         self.seed = seed
         self.resamples = resamples
-        self.about = dict(about or {})
+        self.weights = weights
         self.cases: list[CaseScore] = []
         self.summary: list[MethodSummary] = []
 
@@ -115,7 +116,7 @@ class CaseTable:
         logger.info("evaluation, written to %s\n%s", self.output_dir, tables)
 
     def _head(self) -> str:
-        lines = [f"- {name}: {value}" for name, value in self.about.items()]
+        lines = [] if self.weights is None else [f"- weights: {describe_weights(self.weights)}"]
         lines += [
             "- measured per patient inside the body; data range 1.0, a contrast's own 99.5th percentile there; SSIM "
             "Gaussian 11, sigma 1.5, slice by slice",

@@ -132,10 +132,15 @@ class ResumableCheckpoint:
 
     def _restore(self, engine: Engine) -> None:
         path = self.run_dir / LAST
+        if not self.resume:
+            if path.is_file():
+                raise UsageError(
+                    f"{self.run_dir} already holds a training run; need a new folder, or leave to continue: "
+                    "give another run_dir, or resume=true."
+                )
+            return
         if is_first_rank():
             remove_partials(self.run_dir)
-        if not self.resume:
-            return
         if not path.is_file():
             logger.info("%s holds no finished epoch: training starts at the first.", self.run_dir)
             return

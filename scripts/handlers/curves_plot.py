@@ -16,8 +16,16 @@ from scripts.handlers.files import write_atomically
 
 Rows = Sequence[dict[str, float]]
 
-# Okabe and Ito's colours, told apart by colour-blind readers too.
-TOTAL, FIRST, SECOND, THIRD = "#222222", "#0072B2", "#E69F00", "#009E73"
+# Okabe and Ito's colours, told apart by colour-blind readers too. One colour means one thing in the whole picture.
+COLOURS = {
+    "loss": "#222222",
+    "content": "#56B4E9",
+    "recon": "#E69F00",
+    "cross": "#009E73",
+    "val_cross": "#CC79A7",
+    "lr": "#222222",
+}
+DIRECTIONS = ("#0072B2", "#D55E00", "#009E73", "#222222")
 GREY = "#777777"
 
 
@@ -41,7 +49,7 @@ def draw_curves(rows: Rows, path: Path) -> None:
     panels = [panel for panel in panels if any(name in names for name in panel[2])]
     if "val_cross" not in names:
         panels = [panel for panel in panels if panel[0] != "Cross loss"]
-    columns = min(3, len(panels))
+    columns = 2 if len(panels) == 4 else min(3, len(panels))
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(4.1 * columns, 2.9 * lines), dpi=130, layout="constrained")
     FigureCanvasAgg(figure)
@@ -70,12 +78,12 @@ def draw_curves(rows: Rows, path: Path) -> None:
 
 
 def _panel(axis: Axes, rows: Rows, title: str, unit: str, series: Sequence[str]) -> None:
-    colours = (TOTAL, FIRST, SECOND, THIRD) if "loss" in series else (FIRST, SECOND, THIRD, TOTAL)
-    for name, colour in zip(series, colours, strict=False):
+    for number, name in enumerate(series):
+        colour = COLOURS.get(name, DIRECTIONS[number % len(DIRECTIONS)])
         points = [(row["epoch"], row[name]) for row in rows if name in row]
         marker = "o" if len(points) < 25 else ""
         epochs, values = zip(*points, strict=True)
-        axis.plot(epochs, values, color=colour, linewidth=1.6, marker=marker, markersize=2.8, label=_label(name))
+        axis.plot(epochs, values, color=colour, linewidth=1.6, marker=marker, markersize=2.8, label=_label(name, title))
     axis.set_title(title, fontsize=9, loc="left")
     axis.set_xlabel("epoch", fontsize=8)
     axis.set_ylabel(unit, fontsize=8)
@@ -86,14 +94,18 @@ def _panel(axis: Axes, rows: Rows, title: str, unit: str, series: Sequence[str])
     axis.grid(axis="y", color="#e4e4e4", linewidth=0.6)
     axis.set_axisbelow(True)
     axis.margins(x=0.03)
+    first, last = rows[0]["epoch"], rows[-1]["epoch"]
+    room = max(0.4, 0.03 * (last - first))
+    axis.set_xlim(first - room, last + room)  # the same in every panel, also where validation began late
     if len(series) > 1 or series[0] != "lr":
         axis.legend(frameon=False, fontsize=7, handlelength=1.4)
 
 
-def _label(name: str) -> str:
-    words = {"loss": "weighted sum", "cross": "cross (training)", "val_cross": "cross (validation)"}
-    if name in words:
-        return words[name]
+def _label(name: str, title: str) -> str:
+    if title == "Cross loss":
+        return "validation" if name.startswith("val_") else "training"
+    if name == "loss":
+        return "weighted sum"
     return name.removeprefix("psnr_").removeprefix("ssim_").replace("_to_", " to ").replace("_", " ")
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from scripts.handlers.ranks import is_first_rank
 from scripts.handlers.run_config import enclosing_config, look_up
 
 NAMES = {"python": "Python", "torch": "PyTorch", "monai": "MONAI", "numpy": "NumPy", "pytorch-ignite": "Ignite"}
-UNITS = {"psnr": " dB"}  # by the first part of a metric's name
 
 
 class MethodsNote:
@@ -78,7 +78,9 @@ class MethodsNote:
         self.device = torch.device(device) if device is not None else None
         config = enclosing_config()
         settings = look_up(config, config.get(network_id, {}))
-        self._settings = {key: value for key, value in settings.items() if not key.startswith("_")}
+        named = settings.items() if isinstance(settings, Mapping) else ()  # an expression says nothing by itself
+        told = ("contrasts",)  # in the sentence itself
+        self._settings = {k: v for k, v in named if not k.startswith("_") and v is not None and k not in told}
         self._facts: dict[str, Any] = {}
 
     def attach(self, engine: Engine) -> None:
@@ -148,16 +150,20 @@ class MethodsNote:
 
     def _machine(self) -> str:
         machine = self._facts.get("hardware", {})
-        hours = sum(row.get("seconds", 0.0) for row in self.curves.rows) / 3600
-        took = f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.1f} minutes"
-        name = machine.get("gpu") or f"{machine.get('processor', 'a CPU')} ({machine.get('threads', '?')} threads)"
+        seconds = sum(row.get("seconds", 0.0) for row in self.curves.rows)
+        units = ((3600, "hours"), (60, "minutes"), (1, "seconds"))
+        size, unit = next((one for one in units if seconds >= one[0]), units[-1])
+        took = f"{seconds / size:.1f} {unit}"
+        threads = machine.get("threads", 1)
+        name = machine.get("gpu") or f"{machine.get('processor')} ({threads} thread{'s' if threads != 1 else ''})"
         return f"Training took {took}, validation not counted, on {name}."
 
     def _software(self) -> str:
         found = self._facts.get("versions", {})
         used = ", ".join(f"{NAMES.get(name, name)} {number}" for name, number in found.items())
         commit = self._facts.get("commit")
-        code = f", code at commit {commit}" if commit else ""
+        number, _, changed = (commit or "").partition("+")
+        code = f", code at commit {number[:12]}{' with changes' if changed else ''}" if commit else ""
         seed = f"; random seed {self.seed}" if self.seed is not None else ""
         return f"Software: {used}{code}{seed}."
 
@@ -173,12 +179,16 @@ def _listing(values: Mapping[str, Any]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"({_listing(value)})"
-    return "/".join(_value(item) for item in value) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return "/".join(_value(item) for item in value)
+    text = str(value)
+    return text[:16] if re.fullmatch("[0-9a-f]{32,}", text) else text  # enough of a hash for a paper
 
 
 def _words(metric: str) -> str:
-    return metric.replace("val_", "validation ").replace("_", " ")
+    words = metric.replace("val_", "validation ").split("_")
+    return " ".join(words).replace("psnr", "PSNR").replace("ssim", "SSIM")
 
 
 def _score(name: str, value: float) -> str:
-    return f"{_words(name)} {value:.4g}{UNITS.get(name.removeprefix('val_').partition('_')[0], '')}"
+    return f"{_words(name)} {value:.2f} dB" if "psnr" in name else f"{_words(name)} {value:.3f}"

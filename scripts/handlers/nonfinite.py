@@ -26,29 +26,30 @@ class StopOnNonFinite:
     Args:
         run_dir: folder of the run.
         network: the network.
-        interval: iterations between looks. A look waits for the device, so on a GPU take 50 or so: losses in between
-            are remembered on the device and the first bad one is still named.
+        interval: iterations between looks; by default 1 where the loss is on the CPU, else 50. A look waits for the
+            device, so in between the losses are only remembered there, and the first bad one is still named.
         identity: entries of the batch that name its members (positions, not patients); those present are reported.
     """
 
     def __init__(
-        self, run_dir: str, network: nn.Module, interval: int = 1, identity: Sequence[str] = ("origin",)
+        self, run_dir: str, network: nn.Module, interval: int | None = None, identity: Sequence[str] = ("origin",)
     ) -> None:
         self.run_dir = Path(run_dir)
         self.network = network
-        self.interval = max(1, interval)
+        self.interval = interval
         self.identity = tuple(identity)
         self._seen: list[tuple[int, str, torch.Tensor]] = []
 
     def attach(self, engine: Engine) -> None:
         """Attach to the trainer ``engine``."""
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._remember)
-        engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.interval), self._look)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._look)
 
     def _remember(self, engine: Engine) -> None:
         loss = loss_of(engine.state.output)
         self._seen.append((engine.state.iteration, describe(engine.state.batch, self.identity), loss.detach()))
+        if len(self._seen) >= (self.interval or (1 if loss.device.type == "cpu" else 50)):
+            self._look(engine)
 
     def _look(self, engine: Engine) -> None:
         seen, self._seen = self._seen, []

@@ -14,7 +14,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from scripts.handlers.files import write_atomically
-from scripts.handlers.png import GLYPH_HEIGHT, draw_text, encode_png, text_mask
+from scripts.handlers.png import GLYPH_HEIGHT, draw_text, encode_png
 from scripts.handlers.ranks import is_first_rank
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 BACKGROUND = (24, 24, 27)
 MUTED = (160, 160, 168)
 GAP = 12
-CAPTION = 2 * GLYPH_HEIGHT + 12
+LINE = 2 * GLYPH_HEIGHT + 6
+CAPTION = 2 * LINE + 6
 SMALLEST = 224  # dots per image side below which images are enlarged by a whole factor
 
 # Black, violet, red, orange, white: rising in lightness, so that it reads in grey as well.
@@ -34,8 +35,8 @@ class PanelImage:
 
     One row per direction and slice; columns are source, synthesis, target (the acquired or simulated image of the
     same contrast) and ``|synthesis - target|``. The windows are fixed, images [0, 1] and error [0, 0.3] on the
-    normalised scale, so that a bad result looks bad. PSNR is of the slice shown, data range 1.0. Attach to the
-    evaluator; first rank only.
+    normalised scale, so that a bad result looks bad. PSNR and mean error are of the slice shown, data range 1.0, within
+    ``body`` where the evaluator gives that mask. Attach to the evaluator; first rank only.
 
     Args:
         run_dir: folder of the run.
@@ -80,7 +81,7 @@ class PanelImage:
             return
         for item in items_of(engine.state.output):
             if self._seen == self.case:
-                names = ("image", "label", "pred", "pred_reverse")
+                names = [name for name in ("image", "label", "pred", "pred_reverse", "body") if name in item]
                 self._kept = {name: item[name].detach().float().cpu().numpy()[0] for name in names}
             self._seen += 1
 
@@ -97,7 +98,8 @@ class PanelImage:
         """The panel as uint8 ``(rows, columns, 3)``.
 
         Args:
-            volumes: ``image``, ``label``, ``pred``, ``pred_reverse``, each ``(D, H, W)`` on the normalised scale.
+            volumes: ``image``, ``label``, ``pred``, ``pred_reverse``, each ``(D, H, W)`` on the normalised scale, and
+                maybe the mask ``body``.
             epoch: for the heading.
         """
         depth = volumes["image"].shape[0]
@@ -106,24 +108,36 @@ class PanelImage:
         for fraction in self.slices:
             index = min(depth - 1, max(0, round(fraction * (depth - 1))))
             cut = {name: volume[index] for name, volume in volumes.items()}
-            rows.append(self._row(cut["image"], cut["pred"], cut["label"], a, b, index))
-            rows.append(self._row(cut["label"], cut["pred_reverse"], cut["image"], b, a, index))
+            body = cut["body"] > 0 if "body" in cut and cut["body"].any() else None
+            rows.append(self._row(cut["image"], cut["pred"], cut["label"], body, a, b, index))
+            rows.append(self._row(cut["label"], cut["pred_reverse"], cut["image"], body, b, a, index))
         low, high = self.window
         scales = f"images {low:g} to {high:g}, error 0 to {self.error_window:g}"
-        wide = stack([row for row in rows], axis=0)
+        wide = stack(rows, axis=0)
         head = blank(GLYPH_HEIGHT * 2 + 2 * GAP, wide.shape[1])
         draw_text(head, f"epoch {epoch}", GAP, GAP)
         draw_text(head, f"case {self.case}   {scales}", GAP, GAP + 12 * 12, ink=MUTED)
         return np.concatenate([head, wide], axis=0)
 
-    def _row(self, source: np.ndarray, pred: np.ndarray, target: np.ndarray, a: str, b: str, index: int) -> np.ndarray:
+    def _row(
+        self,
+        source: np.ndarray,
+        pred: np.ndarray,
+        target: np.ndarray,
+        body: np.ndarray | None,
+        a: str,
+        b: str,
+        index: int,
+    ) -> np.ndarray:
         error = np.abs(pred - target)
+        inside, where = (slice(None), "") if body is None else (body, " in body")
         low, high = self.window
         grey = [np.clip((image - low) / (high - low), 0.0, 1.0) for image in (source, pred, target)]
         tiles = [np.repeat((255 * image).round().astype(np.uint8)[..., None], 3, axis=2) for image in grey]
         tiles.append(heat(error / self.error_window))
         captions = (f"source {a}", f"synthesis {b}", f"target {b}", f"|error| {b}")
-        notes = (f"slice {index}", f"{psnr(pred, target):.1f} dB", "", f"mean {float(np.mean(error)):.3f}")
+        score = psnr(pred[inside], target[inside])
+        notes = (f"slice {index}", f"{score:.1f} dB{where}", "", f"mean {float(np.mean(error[inside])):.3f}{where}")
         framed = [captioned(tile, *words) for tile, *words in zip(tiles, captions, notes, strict=True)]
         return stack(framed, axis=1)
 
@@ -150,14 +164,12 @@ def heat(value: np.ndarray) -> np.ndarray:
 
 
 def captioned(tile: np.ndarray, title: str, note: str) -> np.ndarray:
-    """An image (RGB), enlarged to a readable size, with a title on the left above it and a note on the right."""
+    """An image (RGB), enlarged to a readable size, below its title and a note."""
     factor = max(1, math.ceil(SMALLEST / min(tile.shape[:2])))
     tile = tile.repeat(factor, axis=0).repeat(factor, axis=1)
     strip = blank(CAPTION, tile.shape[1])
     draw_text(strip, title, 4, 0)
-    width = text_mask(note).shape[1]
-    if note and width + text_mask(title).shape[1] + GAP <= tile.shape[1]:
-        draw_text(strip, note, 4, tile.shape[1] - width, ink=MUTED)
+    draw_text(strip, note, 4 + LINE, 0, ink=MUTED)
     return np.concatenate([strip, tile], axis=0)
 
 

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-from collections.abc import Iterator
+import os
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from scripts.errors import UsageError
 from scripts.handlers.ranks import from_first_rank, is_first_rank
@@ -91,46 +90,50 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def lock(folder: Path) -> IO[str] | None:
-    """Hold the run folder until the returned file is closed or the process ends, however it ends.
+class RunLock:
+    """A run folder held by this process until `close`, or until the process ends, however it ends."""
 
-    Returns:
-        The open lock file, or None where this system has no such locks.
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def close(self) -> None:
+        """Give the folder back."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    __del__ = close  # a run that ended in an exception gives up its folder with its handlers
+
+
+def lock(folder: Path) -> RunLock:
+    """Hold a run folder; where the system or the file system has no locks, nothing is held.
 
     Raises:
         UsageError: a live process holds it.
     """
     try:
         import fcntl
-    except ImportError:  # Windows: runs are then not protected from one another
-        return None
+    except ImportError:  # Windows
+        return RunLock(None)
     folder.mkdir(parents=True, exist_ok=True)
-    stream = (folder / LOCK).open("a")
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        stream.close()
+        os.close(descriptor)
         raise UsageError(
             f"{folder} is being trained by another process; need a folder of its own: wait, or give another run_dir."
         ) from None
     except OSError:  # a file system without locks
-        stream.close()
-        return None
-    return stream
+        os.close(descriptor)
+        return RunLock(None)
+    return RunLock(descriptor)
 
 
 def is_locked(folder: Path) -> bool:
     """Whether a live process holds the run folder."""
-    with contextlib.suppress(UsageError), _held(folder):
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    stream = lock(folder)
     try:
-        yield
-    finally:
-        if stream is not None:
-            stream.close()
+        lock(folder).close()
+    except UsageError:
+        return True
+    return False

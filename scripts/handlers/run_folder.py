@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 import yaml
@@ -21,7 +21,7 @@ from scripts.handlers.files import write_text_atomically
 from scripts.handlers.first_epoch import at_first_epoch
 from scripts.handlers.ranks import is_first_rank
 from scripts.handlers.run_config import differing_ids, enclosing_config, plain_config
-from scripts.handlers.run_dir import RECORD, lock, read_record
+from scripts.handlers.run_dir import RECORD, RunLock, lock, read_record
 
 CONFIG = "config.yaml"
 
@@ -58,7 +58,7 @@ class RunFolder:
         self.data = data
         self.config = plain_config(config if config is not None else enclosing_config())
         self.record: dict[str, Any] = {}
-        self._lock: IO[str] | None = None
+        self._lock: RunLock | None = None
         self._earlier_seconds = 0.0
         self._started = datetime.now().astimezone()
 
@@ -66,23 +66,27 @@ class RunFolder:
         """Attach to the trainer ``engine``."""
         if not is_first_rank():
             return
-        engine.add_event_handler(Events.STARTED, self._start)
-        at_first_epoch(engine, self._resumed)
+        engine.add_event_handler(Events.STARTED, self._hold)
+        # Not before the checkpoint has had its say: a run that is refused must find its folder as it was.
+        at_first_epoch(engine, self._begin)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._progress)
         engine.add_event_handler(Events.COMPLETED, self._finish)
 
-    def _start(self, engine: Engine) -> None:
+    def _hold(self) -> None:
         self._lock = lock(self.run_dir)
         self._started = datetime.now().astimezone()
+        logger.info("run folder: %s", self.run_dir)
+
+    def _begin(self, engine: Engine) -> None:
         earlier = read_record(self.run_dir) or {}
         self._earlier_seconds = float(earlier.get("seconds", 0.0))
         self.record = {
             "finished": False,
             "ended": None,
-            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "command": shlex.join([Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]]),
             "started": earlier.get("started", _text(self._started)),
             "seconds": self._earlier_seconds,
-            "epochs": earlier.get("epochs", 0),
+            "epochs": engine.state.epoch - 1,
             "max_epochs": engine.state.max_epochs,
             "seed": self.seed,
             "hardware": hardware(self.device),
@@ -92,26 +96,23 @@ class RunFolder:
             "peak_memory_mb": peak_memory(self.device),
             "resumed": earlier.get("resumed", []),
         }
-        self._keep_config(bool(earlier))
+        changed = self._keep_config(resumed=bool(earlier))
+        if earlier:
+            again = {"time": _text(self._started), "first_epoch": engine.state.epoch, "changed": changed}
+            self.record["resumed"] = [*self.record["resumed"], again]
         self._write()
-        logger.info("run folder: %s", self.run_dir)
 
-    def _keep_config(self, again: bool) -> None:
+    def _keep_config(self, resumed: bool) -> list[str]:
+        """Write ``config.yaml``; returns the ids in which a resumed run departs from the one before."""
         path = self.run_dir / CONFIG
         changed: list[str] = []
-        if again and path.is_file():
+        if resumed and path.is_file():
             before = yaml.safe_load(path.read_text("utf-8")) or {}
             changed = [name for name in differing_ids(before, self.config) if name not in ("resume", "run_dir")]
             if changed:
                 logger.warning("resumed with another configuration than the run began with: %s", ", ".join(changed))
-        if again:
-            self.record["resumed"] = [*self.record["resumed"], {"time": _text(self._started), "changed": changed}]
         write_text_atomically(path, yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True, width=120))
-
-    def _resumed(self, engine: Engine) -> None:
-        if self.record["resumed"]:
-            self.record["resumed"][-1]["first_epoch"] = engine.state.epoch
-            self._write()
+        return changed
 
     def _progress(self, engine: Engine) -> None:
         self.record["epochs"] = engine.state.epoch
@@ -122,6 +123,10 @@ class RunFolder:
         self._write()
 
     def _finish(self, engine: Engine) -> None:
+        if not self.record:
+            logger.info("nothing to do: %s has its %d epochs.", self.run_dir, engine.state.epoch)
+            self._release()
+            return
         self._progress(engine)
         early = engine.state.max_epochs is not None and engine.state.epoch < engine.state.max_epochs
         self.record |= {
@@ -130,6 +135,9 @@ class RunFolder:
             "ended_at": _text(datetime.now().astimezone()),
         }
         self._write()
+        self._release()
+
+    def _release(self) -> None:
         if self._lock is not None:
             self._lock.close()
             self._lock = None

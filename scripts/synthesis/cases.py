@@ -25,14 +25,29 @@ class Cases:
 
     Args:
         jobs: name of the case, which is also its output folder, to job.
+        refusal: why there are none. A workflow is put together, and its properties are checked, without data; so the
+            refusal waits for `check`, the first thing that runs.
     """
 
-    def __init__(self, jobs: dict[str, Job]) -> None:
-        self.jobs = jobs
+    def __init__(self, jobs: dict[str, Job], refusal: KneeSynthError | None = None) -> None:
+        self.jobs, self.refusal = jobs, refusal
+
+    def check(self) -> None:
+        """Raise the refusal if there is one."""
+        if self.refusal is not None:
+            raise self.refusal
 
     def items(self) -> list[dict[str, Any]]:
         """One entry per case: ``image`` for the loader, ``case`` to find the job again."""
         return [{"image": job.loadable, "case": name} for name, job in self.jobs.items()]
+
+
+def try_find_cases(*arguments: Any, **options: Any) -> Cases:
+    """`find_cases`, with the refusal kept for :meth:`Cases.check`."""
+    try:
+        return find_cases(*arguments, **options)
+    except KneeSynthError as error:
+        return Cases({}, error)
 
 
 def find_cases(
@@ -44,8 +59,8 @@ def find_cases(
 ) -> Cases:
     """Find what to synthesise.
 
-    A folder gives one case per DICOM study (the folder itself, or each folder in it; one case per candidate series where
-    there are several) and one per NIfTI file that is not named after the target contrast.
+    A folder gives one case per DICOM study (the folder itself, or each folder in it; one case per candidate series
+    where there are several) and one per NIfTI file that is not named after the target contrast.
 
     Args:
         dataset_dir: folder to search.

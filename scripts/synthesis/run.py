@@ -192,6 +192,8 @@ def _synthesis(job: Job, model: Model, tell: Progress) -> Synthesis:
 
     data = model.preprocessing({"image": job.loadable})
     image = data["image"]
+    # Contiguous, as a data loader hands it over: the layout chooses the kernels, and with them the last digit.
+    volume = image.as_tensor()[None].contiguous().to(model.device)
     slices, done = image.shape[1], 0
     tell("synthesising", 0, slices)
 
@@ -203,7 +205,7 @@ def _synthesis(job: Job, model: Model, tell: Progress) -> Synthesis:
     hook = model.network.register_forward_hook(advance)
     try:
         with torch.inference_mode():
-            data["pred"] = model.inferer(image.as_tensor()[None].to(model.device), model.network)[0].float().cpu()
+            data["pred"] = model.inferer(volume, model.network)[0].float().cpu()
     finally:
         hook.remove()
     if not bool(torch.isfinite(data["pred"]).all()):

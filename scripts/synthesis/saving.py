@@ -25,23 +25,28 @@ logger = logging.getLogger(__name__)
 
 
 class LoadWeights:
-    """Handler that loads the weights when the engine starts; strict, unlike a loader that passes over what is missing.
+    """Handler that loads the weights when the engine starts: strictly, and the bundle's own only if their hash fits.
 
     Args:
         network: the network to fill.
         checkpoint: a state dict, or a training checkpoint with one under ``model``.
+        bundle_root: bundle folder, whose metadata hold the hash.
     """
 
-    def __init__(self, network: torch.nn.Module, checkpoint: str) -> None:
-        self.network, self.checkpoint = network, Path(checkpoint)
+    def __init__(self, network: torch.nn.Module, checkpoint: str, bundle_root: str) -> None:
+        self.network, self.checkpoint, self.bundle_root = network, Path(checkpoint), Path(bundle_root)
 
     def attach(self, engine: Engine) -> None:
         """Load at the start of the run.
 
         Raises:
-            WeightsError: from the run, if the weights do not fit.
+            WeightsError: from the run, if the weights are missing, altered, or do not fit.
         """
-        engine.add_event_handler(Events.STARTED, lambda: load_weights(self.network, self.checkpoint))
+        engine.add_event_handler(Events.STARTED, self._load)
+
+    def _load(self) -> None:
+        read_facts(self.bundle_root, self.checkpoint)
+        load_weights(self.network, self.checkpoint)
 
 
 class SaveDerivedSeriesd(MapTransform):
@@ -72,12 +77,13 @@ class SaveDerivedSeriesd(MapTransform):
         super().__init__(keys)
         self.image_key, self.cases, self.preprocessing = image_key, cases, preprocessing
         self.output_dir, self.formats = Path(output_dir), tuple(formats)
-        self.model = read_facts(Path(bundle_root), Path(checkpoint))
+        self.bundle_root, self.checkpoint = Path(bundle_root), Path(checkpoint)
         self._started = time.monotonic()
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write one case; the data pass through."""
         job = self.cases.jobs[data["case"]]
+        model = read_facts(self.bundle_root, self.checkpoint)
         image: MetaTensor = data[self.image_key].cpu()
         for key in self.key_iterator(dict(data)):
             item = assemble(job, image, data[key], self.preprocessing)
@@ -87,6 +93,6 @@ class SaveDerivedSeriesd(MapTransform):
                 "Seconds since start": f"{time.monotonic() - self._started:.1f}",
             }
             with staged_output(out) as stage:
-                write_products(stage, [item], self.model, self.formats, facts)
+                write_products(stage, [item], model, self.formats, facts)
             logger.info("%s written", data["case"])
         return dict(data)

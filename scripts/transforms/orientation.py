@@ -83,7 +83,8 @@ def edge_letters(affine_ras: np.ndarray) -> dict[str, str]:
     Returns:
         Letters under ``left``, ``right``, ``top``, ``bottom``.
     """
-    _, down, right = axis_directions(affine_ras)
+    directions = axis_directions(affine_ras)
+    down, right = directions[1], directions[2]
     letters = {"left": _OPPOSITE[right], "right": right, "top": _OPPOSITE[down], "bottom": down}
     return {edge: {"S": "H", "I": "F"}.get(letter, letter) for edge, letter in letters.items()}
 
@@ -129,7 +130,7 @@ class DisplayOrientation(InvertibleTransform):
         self.push_transform(out, orig_size=img.shape[1:], extra_info={"back": back.tolist()})
         return out
 
-    def inverse(self, img: torch.Tensor) -> MetaTensor:
+    def inverse(self, img: MetaTensor) -> MetaTensor:
         """Give back the axes of the file.
 
         Args:
@@ -147,7 +148,8 @@ def _known_slice_axis(img: MetaTensor) -> int | None:
 
 
 def _turn(img: torch.Tensor, affine: np.ndarray, ornt: np.ndarray) -> MetaTensor:
-    return orientation(img, affine, ornt.copy(), lazy=False, transform_info=_UNTRACED)
+    turned: MetaTensor = orientation(img, affine, ornt.copy(), lazy=False, transform_info=_UNTRACED)  # type: ignore[assignment]
+    return turned
 
 
 class DisplayOrientationd(MapTransform, InvertibleTransform):
@@ -203,8 +205,7 @@ class RestoreFileOrientationd(MapTransform):
         back = np.asarray(traces[0]["extra_info"]["back"], dtype=np.float64)
         affine = image.affine.detach().cpu().numpy().astype(np.float64)
         for key in self.key_iterator(d):
-            turned = _turn(
-                MetaTensor(torch.as_tensor(d[key]), affine=image.affine, meta=dict(image.meta)), affine, back
-            )
-            d[key] = turned
+            plain = torch.as_tensor(d[key])
+            plain = plain.as_tensor() if isinstance(plain, MetaTensor) else plain
+            d[key] = _turn(MetaTensor(plain, meta=dict(image.meta)), affine, back)
         return d

@@ -20,11 +20,15 @@ NOT_THERE = (
 BARE_MACHINE = f"""
 import sys, warnings
 warnings.simplefilter("ignore")
-class NotInstalled:
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {NOT_THERE!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, NotInstalled())
+        missing = name.partition(".")[0] in {NOT_THERE!r}
+        return None if missing else self.finder.find_spec(name, path, target)
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 """
 
 IMPORT_WHAT_TRAINING_NAMES = """
@@ -74,7 +78,8 @@ def test_training_runs_on_a_bare_machine(tmp_path: Path) -> None:
     code = f"""
 import runpy
 sys.argv = ["monai.bundle", "run", "training", "--config_file",
-            "['bundle/configs/train.yaml','bundle/configs/smoke.yaml']", "--output_dir", {str(tmp_path / "run")!r}]
+            "['bundle/configs/train.yaml','bundle/configs/smoke.yaml']",
+            "--output_dir", {str(tmp_path / "run")!r}, "--cache_dir", {str(tmp_path / "cache")!r}]
 sys.path.insert(0, "")
 runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
 """

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from monai.bundle import ConfigWorkflow, verify_net_in_out
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow, verify_net_in_out
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundle" / "configs"
 WORKFLOWS = {"train": "train", "evaluate": "infer", "inference": "infer"}
@@ -30,28 +31,32 @@ def dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def workflow(name: str, dataset_dir: Path, output_dir: Path, run_id: str = "run") -> ConfigWorkflow:
+def workflow(name: str, dataset_dir: Path, scratch: Path) -> ConfigWorkflow:
+    overrides = {"dataset_dir": str(dataset_dir), "output_dir": str(scratch / "out")}
+    if name != "train":  # any weights of the right shape: what is asked here does not depend on the shipped ones
+        overrides["checkpoint"] = str(scratch / "model.pt")
+        parser = ConfigParser()
+        parser.read_config(str(CONFIGS / f"{name}.yaml"))
+        torch.save(parser.get_parsed_content("network_def").state_dict(), overrides["checkpoint"])
     return ConfigWorkflow(
         config_file=str(CONFIGS / f"{name}.yaml"),
         workflow_type=WORKFLOWS[name],
         meta_file=str(CONFIGS / "metadata.json"),
         logging_file=False,
-        run_id=run_id,
-        dataset_dir=str(dataset_dir),
-        output_dir=str(output_dir),
+        **overrides,
     )
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_workflow_has_every_property_that_monai_asks_for(name: str, dataset_dir: Path, tmp_path: Path) -> None:
-    checked = workflow(name, dataset_dir, tmp_path / "out")
+    checked = workflow(name, dataset_dir, tmp_path)
     checked.initialize()
     assert checked.check_properties() == []
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_a_missing_property_is_found(name: str, dataset_dir: Path, tmp_path: Path) -> None:
-    checked = workflow(name, dataset_dir, tmp_path / "out")
+    checked = workflow(name, dataset_dir, tmp_path)
     checked.initialize()
     checked.add_property("thing", required=True, config_id="no_such_thing")
     with pytest.raises(KeyError, match="no_such_thing"):

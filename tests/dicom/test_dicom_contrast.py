@@ -52,14 +52,15 @@ CASES = [
     ("FS token against a silent description", {**TSE, "scan_options": ("FS",), "description": "SAG PD"}, "PDFS"),
     # words for fat suppression
     *((f"words: {words}", {**TSE, "description": words}, "PDFS") for words in (
-        "pd_tse_fs", "PD FS", "PD SPAIR", "PD FAT SAT", "PDFS", "PDw_SPAIR", "CORPDFS_FBK", "SAG PD FATSAT", "pd fat-sat",
-        "Sag PD Fat Suppressed", "PD WE", "PD water excitation", "PDW_SPIR_SAG", "PD ASPIR", "PD_ChemSat", "PD ProSet",
-        "PD TSE FS", "PD FSE FS", "pd_tse_dixon_sag_W", "WATER: Sag PD IDEAL", "SAG DP FS", "PD_FatSep", "pd-fs tra")),
+        "pd_tse_fs", "PD FS", "PD SPAIR", "PD FAT SAT", "PDFS", "PDw_SPAIR", "CORPDFS_FBK", "SAG PD FATSAT",
+        "pd fat-sat", "Sag PD Fat Suppressed", "PD WE", "PD water excitation", "PDW_SPIR_SAG", "PD ASPIR",
+        "PD_ChemSat", "PD ProSet", "PD TSE FS", "PD FSE FS", "pd_tse_dixon_sag_W", "WATER: Sag PD IDEAL", "SAG DP FS",
+        "PD_FatSep", "pd-fs tra")),
     # words that only look like it
     *((f"words: {words}", {**TSE, "description": words}, "PD") for words in (
-        "PD FSE", "PDW_TSE", "FSE PD", "SAG FRFSE PD", "CORPD_FBK", "PDFSE", "PD no FS", "PD non-fatsat", "PD without fs",
-        "Sag PD offset", "knee flex PD", "PD HIFS", "proton density")),
-    ("FSPGR", {"scanning_sequence": ("GR",), "description": "FSPGR", "repetition_time": 0.01, "echo_time": 0.003}, "other"),
+        "PD FSE", "PDW_TSE", "FSE PD", "SAG FRFSE PD", "CORPD_FBK", "PDFSE", "PD no FS", "PD non-fatsat",
+        "PD without fs", "Sag PD offset", "knee flex PD", "PD HIFS", "proton density")),
+    ("FSPGR", {"scanning_sequence": ("GR",), "description": "FSPGR", "echo_time": 0.003}, "other"),
     # what is neither
     ("STIR by words", {**TSE, "description": "COR STIR"}, "other"),
     ("TIRM by words", {**TSE, "description": "tirm_tra"}, "other"),
@@ -80,7 +81,8 @@ CASES = [
     ("enhanced water excitation", {**TSE, "excitation": "WATER"}, "PDFS"),
     ("enhanced STIR", {**TSE, "acquisition_contrast": "STIR"}, "other"),
     ("enhanced T1", {**TSE, "acquisition_contrast": "T1"}, "other"),
-    ("enhanced PD without sequence type", {**TSE, "scanning_sequence": (), "acquisition_contrast": "PROTON_DENSITY"}, "PD"),
+    ("enhanced PD without sequence type",
+        {**TSE, "scanning_sequence": (), "acquisition_contrast": "PROTON_DENSITY"}, "PD"),
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,8 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
-    JPEGLSLossless,
     JPEGLosslessSV1,
+    JPEGLSLossless,
     RLELossless,
 )
 
@@ -222,6 +223,21 @@ def test_what_cannot_be_decoded_is_an_error(knee_series: Series, edit: Edit, dam
     with pytest.raises(DecodeError) as caught:
         read_stack(files)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless], ids=lambda s: UID(s).keyword)
+def test_a_stream_larger_than_its_header_is_not_decoded(knee_series: Series, syntax: UID) -> None:
+    files = knee_series(shape=(40, 48))
+    dataset = pydicom.dcmread(files[3])
+    dataset.compress(syntax, generate_instance_uid=False)
+    size = (struct.pack(">II", 48, 40), struct.pack(">II", 60000, 60000))
+    if syntax == JPEGLSLossless:
+        size = (struct.pack(">HH", 40, 48), struct.pack(">HH", 60000, 60000))
+    assert dataset.PixelData.count(size[0]) == 1 or syntax == JPEG2000Lossless
+    dataset.PixelData = dataset.PixelData.replace(*size, 1)
+    dataset.save_as(files[3])
+    with pytest.raises(DecodeError, match="60000 x 60000"):
+        read_stack(files)
 
 
 def missing_slice(files: list[Path], edit: Edit) -> None:

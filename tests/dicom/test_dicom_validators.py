@@ -65,7 +65,7 @@ def corners(files: list[Path], folder: Path) -> np.ndarray:
     command = [tool("dcm2niix"), "-b", "n", "-z", "n", "-f", "out", "-o", str(folder), str(alone)]
     subprocess.run(command, check=True, capture_output=True)
     made = sorted(folder.glob("*.nii"))
-    assert [path.name for path in made] == ["out.nii"]
+    assert len(made) == 1
     image = nibabel.as_closest_canonical(nibabel.load(made[0]))
     ends = itertools.product(*((0, size - 1) for size in image.shape[:3]))
     return np.array([image.affine @ [*end, 1] for end in ends])[:, :3]
@@ -116,7 +116,8 @@ def test_a_scanner_s_series_full_of_extras(
     for file in files:
         edit(file, PatientName="Müller^Jörg", TimezoneOffsetFromUTC="+0100", LossyImageCompression="01",
              LossyImageCompressionRatio="8", LossyImageCompressionMethod="ISO_14495_1", PatientAge="041Y",
-             ContrastBolusAgent="Gadolinium", SliceLocation="12.5", BurnedInAnnotation="NO", Laterality="L")  # fmt: skip
+             ContrastBolusAgent="Gadolinium", SliceLocation="12.5", BurnedInAnnotation="NO",
+             Laterality="L")  # fmt: skip
     assert verify(files[0]) == (0, set())
     sources, derived = derive(files, tmp_path / "derived", provenance)
     status, errors = verify(derived[0])

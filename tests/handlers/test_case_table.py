@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,10 @@ def test_the_intensity_mapping_is_fitted_on_the_reference_it_is_held_against() -
 
 
 def test_the_summary_repeats_the_rows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    weights = tmp_path / "model.pt"
+    weights.write_bytes(b"weights")
     with caplog.at_level("INFO"):
-        table = CaseTable(str(tmp_path), CONTRASTS, resamples=200, about={"weights": "model.pt, sha256 abc"})
+        table = CaseTable(str(tmp_path), CONTRASTS, resamples=200, weights=str(weights))
         run(table, [patient(1), patient(2), patient(3)])
     rows, lines = read(tmp_path / "metrics.csv"), read(tmp_path / "summary.csv")
     assert len(lines) == 2 * 4 * 2 * 2
@@ -86,7 +89,7 @@ def test_the_summary_repeats_the_rows(tmp_path: Path, caplog: pytest.LogCaptureF
         assert float(line["psnr_low"]) <= float(line["psnr"]) <= float(line["psnr_high"])
     text = (tmp_path / "summary.md").read_text("utf-8")
     assert text.count("simulated data, 3 patients") == 4 == text.count("### Simulated data: ")
-    assert "- weights: model.pt, sha256 abc" in text
+    assert f"- weights: {weights}, sha256 {hashlib.sha256(b'weights').hexdigest()[:16]}" in text
     assert "### Simulated data: PD to PDFS, against the clean target" in caplog.text
     assert "p1" not in caplog.text, "a patient's name in the log"
 

@@ -180,9 +180,21 @@ def test_debris_of_a_hard_kill_is_cleared(toy: Any, run_dir: Path) -> None:
     run_dir.mkdir(parents=True)
     (run_dir / ".last.pt.1234.partial").write_bytes(b"half")
     run = toy(max_epochs=1)
-    with_checkpoint(run, run_dir)
+    with_checkpoint(run, run_dir, resume=True)
     run.run()
     assert not list(run_dir.glob(".*.partial"))
+
+
+def test_a_run_is_not_written_over(toy: Any, run_dir: Path) -> None:
+    run = toy(max_epochs=1)
+    with_checkpoint(run, run_dir)
+    run.run()
+    before = (run_dir / "last.pt").read_bytes()
+    other = toy(max_epochs=1)
+    with_checkpoint(other, run_dir)
+    with pytest.raises(UsageError, match="already holds a training run"):
+        other.run()
+    assert other.history == {} and (run_dir / "last.pt").read_bytes() == before
 
 
 def test_resume_without_a_finished_epoch_starts_at_the_first(toy: Any, run_dir: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import warnings
 from pathlib import Path
@@ -31,9 +32,8 @@ folder:
   resume: "@resume"
   run_dir: "@run_dir"
 
-network_def:
-  _target_: torch.nn.Sequential
-  _args_: ["$torch.nn.Conv3d(1, 4, 3, padding=1)", "$torch.nn.Dropout(0.2)", "$torch.nn.Conv3d(4, 1, 3, padding=1)"]
+network_def: "$torch.nn.Sequential(
+  torch.nn.Conv3d(1, 4, 3, padding=1), torch.nn.Dropout(0.2), torch.nn.Conv3d(4, 1, 3, padding=1))"
 network: $@network_def.to(@device)
 optimizer: {_target_: torch.optim.Adam, params: $@network.parameters(), lr: 0.01}
 lr_scheduler: {_target_: torch.optim.lr_scheduler.StepLR, optimizer: "@optimizer", step_size: 1, gamma: 0.5}
@@ -46,6 +46,7 @@ curves:
   run_dir: "@folder"
   optimizer: "@optimizer"
   evaluator: "@evaluator"
+  plot: true
 early_stop:
   _target_: scripts.handlers.early_stop.EarlyStop
   evaluator: "@evaluator"
@@ -76,7 +77,11 @@ trainer:
       _target_: ignite.metrics.Average
       output_transform: "$monai.handlers.from_engine('loss', first=True)"
   train_handlers:
-    - {_target_: scripts.handlers.run_folder.RunFolder, run_dir: "@folder", seed: "@seed", device: "@device", data: toys}
+    - _target_: scripts.handlers.run_folder.RunFolder
+      run_dir: "@folder"
+      seed: "@seed"
+      device: "@device"
+      data: toys
     - {_target_: scripts.handlers.nonfinite.StopOnNonFinite, run_dir: "@folder", network: "@network"}
     - {_target_: LrScheduleHandler, lr_scheduler: "@lr_scheduler", print_lr: false}
     - {_target_: ValidationHandler, validator: "@evaluator", interval: 1}
@@ -120,6 +125,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def train(config: Path, output_dir: Path, **settings: Any) -> None:
+    settings = {"curves#plot": False} | settings
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         run("training", config_file=str(config), logging_file=False, output_dir=str(output_dir), **settings)
@@ -132,7 +138,7 @@ def losses(folder: Path) -> dict[int, float]:
 def test_a_run_leaves_its_folder_and_a_killed_one_is_continued(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(config, tmp_path / "whole")
+    train(config, tmp_path / "whole", **{"curves#plot": True})
     (whole,) = (tmp_path / "whole").iterdir()
     assert {path.name for path in whole.iterdir() if not path.name.startswith(".")} == {
         *("config.yaml", "run.json", "METHODS.md", "curves.csv", "curves.png", "panels", "tensorboard"),
@@ -154,8 +160,6 @@ def test_a_run_leaves_its_folder_and_a_killed_one_is_continued(
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "cut")
     monkeypatch.undo()
-    import gc
-
     gc.collect()  # a killed process would have given up its lock
     (cut,) = (tmp_path / "cut").iterdir()
     assert torch.load(cut / "last.pt", weights_only=True)["epoch"] == 2

@@ -12,7 +12,7 @@ from scripts.errors import KneeSynthError
 from scripts.handlers.nonfinite import StopOnNonFinite, describe, loss_of
 
 
-def run_losses(losses: list[float], run_dir: Path, interval: int) -> Engine:
+def run_losses(losses: list[float], run_dir: Path, interval: int | None) -> Engine:
     network = torch.nn.Linear(2, 1)
     trainer = Engine(lambda engine, batch: {"loss": torch.tensor(losses[batch["origin"][0]])})
     StopOnNonFinite(str(run_dir), network, interval).attach(trainer)
@@ -20,7 +20,7 @@ def run_losses(losses: list[float], run_dir: Path, interval: int) -> Engine:
     return trainer
 
 
-@pytest.mark.parametrize("interval", [1, 2, 50])
+@pytest.mark.parametrize("interval", [None, 1, 2, 50])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_the_first_bad_batch_is_named(run_dir: Path, interval: int, value: float) -> None:
     with pytest.raises(KneeSynthError, match=r"epoch 1, batch 3 of 5 \(origin 2\)"):

@@ -87,6 +87,19 @@ def test_small_images_are_enlarged_and_several_slices_stacked(run_dir: Path, toy
     assert picture.shape[:2] == (HEAD + 4 * (CAPTION + rows + GAP), GAP + 4 * (columns + GAP))
 
 
+def test_scores_are_those_of_the_body(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr("scripts.handlers.panel.draw_text", lambda picture, text, *place, **ink: written.append(text))
+    item = volumes()
+    item["pred"] = item["label"] + 1.0
+    item["pred"][..., :120] = item["label"][..., :120] + 0.01  # the body is the left half
+    item["body"] = torch.zeros_like(item["image"])
+    item["body"][..., :120] = 1
+    validate([[item]], PanelImage(str(run_dir)))
+    assert "40.0 dB in body" in written
+    assert "mean 0.010 in body" in written
+
+
 def test_psnr_with_data_range_one() -> None:
     target = np.zeros((4, 4), np.float32)
     assert psnr(target + 0.1, target) == pytest.approx(20.0, abs=1e-5)

@@ -47,7 +47,6 @@ def test_resume_passes_over_a_run_that_is_still_being_trained(tmp_path: Path) ->
     older = a_run(tmp_path, "20260101-000000", finished=False)
     newer = a_run(tmp_path, "20260102-000000", finished=False)
     held = lock(newer)
-    assert held is not None
     assert is_locked(newer) and not is_locked(older)
     assert choose_run_dir(str(tmp_path), resume=True) == str(older)
     held.close()
@@ -76,10 +75,8 @@ def test_a_second_process_cannot_take_the_folder(tmp_path: Path) -> None:
     held = lock(tmp_path / "run")
     with pytest.raises(UsageError, match="another process"):
         lock(tmp_path / "run")
-    assert held is not None
     held.close()
     again = lock(tmp_path / "run")
-    assert again is not None
     again.close()
 
 

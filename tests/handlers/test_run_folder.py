@@ -33,12 +33,12 @@ def record(run_dir: Path) -> dict[str, Any]:
 
 
 def test_the_record_tells_what_was_run(toy: Any, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["/somewhere/bin/kneesynth", "train", "--config", "a b.yaml"])
+    monkeypatch.setattr("sys.orig_argv", ["/somewhere/bin/python", "-m", "scripts", "train", "--config", "a b.yaml"])
     run = toy(max_epochs=2)
     with_folder(run, run_dir, {"max_epochs": 2, "network_def": {"_target_": "x.Y", "channels": (1, 2)}})
     run.run()
     found = record(run_dir)
-    assert found["command"] == "kneesynth train --config 'a b.yaml'"
+    assert found["command"] == "python -m scripts train --config 'a b.yaml'"
     assert (found["seed"], found["epochs"], found["finished"], found["ended"]) == (7, 2, True, "all epochs done")
     assert found["versions"]["torch"] == torch.__version__
     assert {"python", "monai", "numpy", "pytorch-ignite"} <= set(found["versions"])
@@ -60,8 +60,7 @@ def test_a_killed_run_is_unfinished_and_a_resumed_one_adds_up(
     before = record(run_dir)
     assert (before["finished"], before["epochs"]) == (False, 2)
     assert is_locked(run_dir)  # the process lives on in this test
-    assert held._lock is not None
-    held._lock.close()
+    held._release()
 
     again = toy()
     with_folder(again, run_dir, {"lr": 0.2, "resume": True}, resume=True)
@@ -84,6 +83,22 @@ def test_an_early_stop_is_an_end(toy: Any, run_dir: Path) -> None:
     assert (found["finished"], found["ended"], found["epochs"]) == (True, "early stop", 2)
 
 
+def test_a_refused_or_needless_run_leaves_the_folder_as_it_was(toy: Any, run_dir: Path) -> None:
+    run = toy(max_epochs=1)
+    with_folder(run, run_dir, {"lr": 1})
+    run.run()
+    before = {path.name: path.read_bytes() for path in run_dir.iterdir()}
+    refused = toy(max_epochs=1)
+    held = with_folder(refused, run_dir, {"lr": 2})
+    with pytest.raises(UsageError, match="already holds"):
+        refused.run()
+    held._release()  # as the end of its process would
+    needless = toy(max_epochs=1)
+    with_folder(needless, run_dir, {"lr": 3}, resume=True)
+    needless.run()
+    assert {path.name: path.read_bytes() for path in run_dir.iterdir()} == before
+
+
 def test_a_folder_in_use_is_not_trained_into(toy: Any, run_dir: Path) -> None:
     killed = toy(kill_in=(1, 1))
     first = with_folder(killed, run_dir)
@@ -93,8 +108,7 @@ def test_a_folder_in_use_is_not_trained_into(toy: Any, run_dir: Path) -> None:
     with pytest.raises(UsageError, match="another process"):
         second.run()
     assert second.history == {}
-    assert first._lock is not None
-    first._lock.close()
+    first._release()
 
 
 def test_the_configuration_is_that_of_the_bundle_run_with_its_overrides() -> None:

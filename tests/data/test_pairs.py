@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every layout that the documents promise is understood, and anything else is told what was expected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scripts.data.pairs import fingerprint, pairs, simulated_pairs
+from scripts.errors import UsageError
+
+ALL = (1.0, 0.0, 0.0)
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    return path
+
+
+def by_patient(root: Path) -> None:
+    for name in "abc":
+        touch(root / name / "PD.nii.gz")
+        touch(root / name / "PDFS.nii.gz")
+    touch(root / "d" / "PD.nii.gz")  # without its twin: no pair
+
+
+def by_contrast(root: Path) -> None:
+    for name in "abc":
+        touch(root / "PD" / f"{name}.nii")
+        touch(root / "PDFS" / f"{name}.nii")
+    touch(root / "PDFS" / "d.nii")
+
+
+def decathlon(root: Path) -> None:
+    entries = []
+    for name in "abc":
+        touch(root / "images" / f"{name}.nii.gz")
+        touch(root / "labels" / f"{name}.nii.gz")
+        entries.append({"image": f"images/{name}.nii.gz", "label": f"labels/{name}.nii.gz", "patient": name})
+    (root / "dataset.json").write_text(json.dumps({"name": "knees", "training": entries}))
+
+
+@pytest.mark.parametrize("layout", [by_patient, by_contrast, decathlon])
+def test_a_layout_gives_its_pairs(layout: Callable[[Path], None], tmp_path: Path) -> None:
+    layout(tmp_path)
+    found = pairs(str(tmp_path), "", "training", {}, ALL)
+    assert [item["patient"] for item in found] == ["a", "b", "c"]
+    for item in found:
+        assert Path(item["image"]).is_file()
+        assert Path(item["label"]).is_file()
+        assert item["image"] != item["label"]
+
+
+def test_the_split_is_by_patient_disjoint_and_whole(tmp_path: Path) -> None:
+    for index in range(20):
+        touch(tmp_path / f"p{index}" / "PD.nii.gz")
+        touch(tmp_path / f"p{index}" / "PDFS.nii.gz")
+    parts = [{i["patient"] for i in pairs(str(tmp_path), "", part, {})} for part in ("training", "validation", "test")]
+    assert [len(part) for part in parts] == [16, 2, 2]
+    assert len(set.union(*parts)) == 20
+
+
+def test_named_sections_win_over_the_split(tmp_path: Path) -> None:
+    by_patient(tmp_path)
+    entries = {
+        part: [{"image": f"{name}/PD.nii.gz", "label": f"{name}/PDFS.nii.gz", "patient": name}]
+        for part, name in (("training", "a"), ("validation", "b"), ("test", "c"))
+    }
+    manifest = tmp_path / "pairs.json"
+    manifest.write_text(json.dumps(entries))
+    for part, name in (("training", "a"), ("validation", "b"), ("test", "c")):
+        assert [item["patient"] for item in pairs("", str(manifest), part, {})] == [name]
+
+
+def test_a_dicom_study_gives_its_pair(knee_series: Callable[..., list[Path]], tmp_path: Path) -> None:
+    from scripts.dicom.study import SimulatedSeries, write_simulated_study
+    from scripts.simulation.export import scans_of
+    from scripts.simulation.study import draw_study, simulate_study
+
+    study = simulate_study(draw_study(1, "sagittal", (12, 32, 32)), 1)
+    series = [
+        SimulatedSeries(array.numpy(), study.affine_lps.numpy(), name, name, 2.7, 0.03, 8, 3.0, name == "PDFS")
+        for name, array, _ in scans_of(study)
+    ]
+    write_simulated_study(tmp_path / "studies" / "one", series, 1)
+    (found,) = pairs(str(tmp_path / "studies"), "", "training", {}, ALL)
+    assert len(found["image"]) == len(found["label"]) == 12
+    assert not set(found["image"]) & set(found["label"])
+    assert fingerprint([found])["pairs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, "not found"),
+        ("{", "not JSON"),
+        ("{}", "names no pairs"),
+        ('[{"image": "gone.nii.gz", "label": "gone2.nii.gz"}]', "gone.nii.gz"),
+    ],
+    ids=["absent", "broken", "empty", "missing file"],
+)
+def test_a_manifest_that_cannot_be_used_is_refused(content: str | None, text: str, tmp_path: Path) -> None:
+    manifest = tmp_path / "pairs.json"
+    if content is not None:
+        manifest.write_text(content)
+    with pytest.raises(UsageError, match=text):
+        pairs("", str(manifest), "training", {})
+
+
+def test_a_foreign_folder_is_told_what_was_found_and_expected(tmp_path: Path) -> None:
+    touch(tmp_path / "holiday.jpg")
+    with pytest.raises(UsageError, match=r"found: holiday.jpg.*expected <patient>/PD.nii.gz"):
+        pairs(str(tmp_path), "", "training", {})
+    with pytest.raises(UsageError, match="not a folder"):
+        pairs(str(tmp_path / "nowhere"), "", "training", {})
+
+
+def test_simulated_items_train_noise_free_and_are_tested_noisy(tmp_path: Path) -> None:
+    training, test = (simulated_pairs(str(tmp_path), part, 1, shape=(2, 32, 32))[0] for part in ("training", "test"))
+    assert "noise" in training and training["image"].endswith("PD_clean.pt")
+    assert test["image"].endswith("PD.pt") and test["image_clean"].endswith("PD_clean.pt")
+
+
+def test_a_fingerprint_follows_the_data_and_holds_no_name(tmp_path: Path) -> None:
+    by_patient(tmp_path)
+    before = fingerprint(pairs(str(tmp_path), "", "training", {}, ALL))
+    (tmp_path / "a" / "PD.nii.gz").write_bytes(b"other")
+    after = fingerprint(pairs(str(tmp_path), "", "training", {}, ALL))
+    assert before["sha256"] != after["sha256"]
+    assert set(before) == {"pairs", "sha256"}

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network's paths, shapes, limits and refusals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from scripts.bundle_config import load_config
+from scripts.losses import CrossContrastLoss
+from scripts.networks import STRATEGIES, CrossContrastNet
+
+
+def network(strategy: str = "source_skip", **changes) -> CrossContrastNet:
+    torch.manual_seed(0)
+    settings = {
+        "contrasts": ["PD", "PDFS"],
+        "encoder": {"features": [8, 12], "latent_channels": 16},
+        "decoder_a": {"features": [12, 8]},
+        "decoder_b": {"features": [12, 8]},
+        "cross_domain_strategy": strategy,
+        "allow_asymmetric": strategy == "zero_skip",
+    }
+    return CrossContrastNet(**(settings | changes)).eval()
+
+
+def pair(height: int = 24, width: int = 20) -> tuple[torch.Tensor, torch.Tensor]:
+    return tuple(torch.rand(2, 2, 1, height, width, generator=torch.Generator().manual_seed(1)))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (5, 64), (1, 1)])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_any_height_and_width_come_back(strategy: str, size: tuple[int, int]) -> None:
+    assert network(strategy)(torch.rand(1, 1, *size)).shape == (1, 1, *size)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_cross_paths_of_training_are_the_product(strategy: str) -> None:
+    net, (a, b) = network(strategy), pair()
+    paths = net.pair(a, b)
+    torch.testing.assert_close(paths["b_from_a"], net(a, 1))
+    torch.testing.assert_close(paths["a_from_b"], net(b, 0))
+
+
+def test_the_two_targets_differ_and_the_default_is_b() -> None:
+    net, (a, _) = network(), pair()
+    assert not torch.allclose(net(a, 0), net(a, 1))
+    assert torch.equal(net(a), net(a, 1))
+
+
+@pytest.mark.parametrize(("strategy", "same", "cross"), [("no_skip", 0, 0), ("zero_skip", 1, 0), ("source_skip", 1, 1)])
+def test_what_reaches_each_path_through_the_skips(strategy: str, same: int, cross: int, monkeypatch) -> None:
+    """Disturb the skips only: paths that see them change, the others do not."""
+    net, (a, b) = network(strategy), pair()
+    before = net.pair(a, b)
+    encode = net.encoder.forward
+    monkeypatch.setattr(net.encoder, "forward", lambda x: (lambda z, s: (z, [skip + 1 for skip in s]))(*encode(x)))
+    after = net.pair(a, b)
+    changed = {name: not torch.allclose(before[name], after[name]) for name in before}
+    assert changed["a_from_a"] is changed["b_from_b"] is bool(same)
+    assert changed["b_from_a"] is changed["a_from_b"] is bool(cross)
+
+
+def test_a_slice_does_not_depend_on_its_batch_or_on_what_is_far_away() -> None:
+    net, (a, _) = network(), pair(96, 96)
+    torch.testing.assert_close(net(a)[:1], net(a[:1]))
+    far = a.clone()
+    far[..., 90:, 90:] = 3.0
+    torch.testing.assert_close(net(far)[..., :16, :16], net(a)[..., :16, :16])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_it_scripts_and_gives_the_same(strategy: str) -> None:
+    net, (a, _) = network(strategy), pair()
+    with pytest.warns(DeprecationWarning):
+        scripted = torch.jit.script(net)
+    for target in (0, 1):
+        torch.testing.assert_close(scripted(a, target), net(a, target))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"cross_domain_strategy": "all_skip"}, "choose one of"),
+        ({"cross_domain_strategy": "zero_skip"}, "allow_asymmetric"),
+        ({"same_domain_use_skip": False}, "same_domain_use_skip"),
+        ({"cross_domain_strategy": "no_skip", "same_domain_use_skip": True}, "zero_skip"),
+        ({"decoder_b": {"features": [8]}}, "levels"),
+        ({"contrasts": ["PD", "PD"]}, "two different"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(changes: dict, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        network(**({"allow_asymmetric": False} | changes))
+
+
+def test_the_shipped_architecture_keeps_its_limits() -> None:
+    definition = load_config("bundle/configs/inference.yaml")["network_def"] | {"contrasts": ["PD", "PDFS"]}
+    definition.pop("_target_")
+    net = CrossContrastNet(**definition)
+    assert sum(parameter.numel() for parameter in net.parameters()) <= 4.0e6
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.zeros(1, 1, 320, 320))
+    assert counter.get_total_flops() <= 30e9
+
+
+WEIGHTS = {"content": 0.5, "recon": 0.1, "cross": 1.0}
+
+
+def perfect(a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
+    z = torch.rand(2, 4, 3, 3)
+    return {"z_a": z, "z_b": z, "a_from_a": a, "b_from_b": b, "b_from_a": b, "a_from_b": a}
+
+
+def test_the_loss_is_nothing_at_equality_and_the_weighted_sum_elsewhere() -> None:
+    a, b = pair()
+    loss = CrossContrastLoss(WEIGHTS)
+    assert all(float(value) == 0 for value in loss(perfect(a, b), a, b).values())
+    off = {name: value + 0.2 if name in ("z_a", "a_from_a", "b_from_a") else value for name, value in perfect(a, b).items()}
+    terms = {name: float(value) for name, value in loss(off, a, b).items()}
+    assert terms == pytest.approx({"content": 0.2, "recon": 0.2, "cross": 0.2, "loss": 0.32}, rel=1e-5)
+
+
+def test_each_term_reaches_the_network_with_a_finite_gradient() -> None:
+    a, b = pair()
+    for term in WEIGHTS:
+        net = network()
+        CrossContrastLoss(WEIGHTS)(net.pair(a, b), a, b)[term].backward()
+        gradient = net.encoder.stem[0].weight.grad
+        assert torch.isfinite(gradient).all()
+        assert float(gradient.abs().sum()) > 0
+
+
+@pytest.mark.parametrize("weights", [{"content": 1.0}, WEIGHTS | {"cycle": 1.0}, WEIGHTS | {"recon": -1.0}])
+def test_wrong_weights_are_refused(weights: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="loss_weights"):
+        CrossContrastLoss(weights)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stack is synthesised slice by slice, whatever the batch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scripts.inferers import SliceStackInferer
+
+
+def network(x: torch.Tensor, target: int) -> torch.Tensor:
+    return x * (2 if target else 3)
+
+
+def stack(volumes: int = 2) -> torch.Tensor:
+    return torch.rand(volumes, 1, 5, 6, 7, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+@pytest.mark.parametrize(("target", "factor"), [("PDFS", 2), ("PD", 3)])
+def test_each_slice_lands_in_its_place(batch_size: int, target: str, factor: int) -> None:
+    infer = SliceStackInferer(["PD", "PDFS"], batch_size=batch_size, autocast=False)
+    torch.testing.assert_close(infer(stack(), network, target=target), factor * stack())
+
+
+def test_the_constructors_target_holds_without_another() -> None:
+    infer = SliceStackInferer(["PD", "PDFS"], target="PD", autocast=False)
+    torch.testing.assert_close(infer(stack(), network), 3 * stack())
+
+
+def test_a_magnitude_is_never_negative() -> None:
+    infer = SliceStackInferer(["PD", "PDFS"], autocast=False)
+    assert float(infer(stack(), lambda x, target: x - 0.5).min()) == 0
+
+
+def test_progress_ends_at_the_last_slice() -> None:
+    seen: list[int] = []
+    SliceStackInferer(["PD", "PDFS"], batch_size=3, autocast=False, progress=seen.append)(stack(1), network)
+    assert seen == [3, 5]
+
+
+def test_unknown_targets_and_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match="need one of PD, PDFS"):
+        SliceStackInferer(["PD", "PDFS"], target="T2")
+    with pytest.raises(ValueError, match="slices, rows, columns"):
+        SliceStackInferer(["PD", "PDFS"])(torch.zeros(1, 5, 6, 7), network)
