@@ -7,6 +7,10 @@ identifier or description.
 
 from __future__ import annotations
 
+import sys
+import traceback
+from types import TracebackType
+
 
 class KneeSynthError(Exception):
     """Base of every refusal; an instance of the base itself is an unexpected failure."""
@@ -69,3 +73,18 @@ class OutOfMemory(KneeSynthError):
     """The device ran out of memory."""
 
     exit_code = 9
+
+
+def say_refusals_last() -> None:
+    """Make an uncaught refusal end in its own line, below the traceback of the frameworks that wrapped it."""
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        traceback.print_exception(kind, error, trace)
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, KneeSynthError):
+                sys.stderr.write(f"{type(cause).__name__}: {' '.join(str(cause).split())}\n")
+                return
+            cause = cause.__cause__
+
+    sys.excepthook = hook

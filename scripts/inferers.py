@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import Inferer
 
 
@@ -54,6 +55,8 @@ class SliceStackInferer(Inferer):
             Non-negative target volumes, same shape, float32, on the fixed scale.
         """
         index = self._index(self.target if target is None else target)
+        if isinstance(inputs, MetaTensor):  # a batch of slices no longer has the geometry of its volume
+            inputs = inputs.as_tensor()
         if inputs.ndim != 5 or inputs.shape[1] != 1:
             raise ValueError(f"Input has shape {tuple(inputs.shape)}; need (batch, 1, slices, rows, columns).")
         volumes, _, depth = inputs.shape[:3]
@@ -63,7 +66,7 @@ class SliceStackInferer(Inferer):
         out = []
         with torch.no_grad(), torch.autocast(inputs.device.type, dtype=dtype, enabled=use):
             for start in range(0, len(stack), self.batch_size):
-                batch = torch.as_tensor(stack[start : start + self.batch_size]).float()
+                batch = stack[start : start + self.batch_size].float()
                 batch = batch.contiguous(memory_format=torch.channels_last)
                 out.append(network(batch, index).float().clamp_min(0))
                 if self.progress is not None:

@@ -15,8 +15,8 @@ TERMS = ("content", "recon", "cross")
 class CrossContrastLoss(nn.Module):
     """Weighted sum of content, recon and cross.
 
-    ``content = |z_a - z_b|``, ``recon = |a_from_a - a| + |b_from_b - b|``, ``cross = |b_from_a - b| + |a_from_b - a|``, each
-    ``| |`` the mean absolute difference.
+    ``content = |z_a - z_b|``, ``recon = |a_from_a - a| + |b_from_b - b|``, ``cross = |b_from_a - b| + |a_from_b - a|``,
+    each ``| |`` the mean absolute difference.
 
     Args:
         weights: one weight per term of `TERMS`.

@@ -67,7 +67,9 @@ def simulate(
         partial.chmod(0o755)
         partial.rename(out)
     except OSError as error:
-        raise OutputError(f"{out.name}: cannot be written ({error.strerror}); need space and the right to write") from error
+        raise OutputError(
+            f"{out.name}: cannot be written ({error.strerror}); need space and the right to write"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     typer.echo(f"{studies} simulated {'study' if studies == 1 else 'studies'} in {out}")

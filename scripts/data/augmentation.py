@@ -88,13 +88,13 @@ def apply_augmentation(
         drawn: the draw.
         pair: both contrasts, ``(2, D, H, W)``, each on its own fixed scale.
         where: which slice.
-        sigma: noise of a noise-free pair on the fixed scale, PD and PDFS; None for acquired pairs, which have their own.
+        sigma: noise of a noise-free pair on the fixed scale, PD and PDFS; None for acquired pairs, which are noisy.
         sampling: acquired share of k-space, for the correlation of the noise.
         generator: the source of the noise.
 
     Returns:
-        The slices ``(2, h, w)`` float32, rescaled so that 1.0 is again the bright end of the shaded volume, and the input
-        gains ``(2,)``.
+        The slices ``(2, h, w)`` float32, rescaled so that 1.0 is again the bright end of the shaded volume, and the
+        gains ``(2,)`` of the inputs.
     """
     grid = F.affine_grid(drawn.matrix[None], [1, 2, *drawn.size], align_corners=False)
     slices = F.grid_sample(pair[None, :, where].float(), grid, align_corners=False, padding_mode="zeros")[0]
@@ -121,7 +121,9 @@ def _new_bright_end(shading: tuple[torch.Tensor, torch.Tensor, torch.Tensor], pa
     y, x = (torch.linspace(-1, 1, size) for size in coarse.shape[-2:])
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
     shaded = (coarse * _shading(shading, grid)).flatten(1)
-    ends = [torch.quantile(values[before > 0.1], 0.995) for values, before in zip(shaded, coarse.flatten(1), strict=True)]
+    ends = [
+        torch.quantile(values[before > 0.1], 0.995) for values, before in zip(shaded, coarse.flatten(1), strict=True)
+    ]
     # The coarse sample's own bright end is not exactly 1, so only the ratio counts.
     plain = [torch.quantile(before[before > 0.1], 0.995) for before in coarse.flatten(1)]
     return torch.stack(ends) / torch.stack(plain)

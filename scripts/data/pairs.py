@@ -15,8 +15,8 @@ from scripts.simulation.cohort import simulated_cohort
 SECTIONS = ("training", "validation", "test")
 _NIFTI = (".nii.gz", ".nii")
 EXPECTED = (
-    "<patient>/PD.nii.gz + <patient>/PDFS.nii.gz, or PD/<id>.nii.gz + PDFS/<id>.nii.gz, or a decathlon JSON (dataset.json) with "
-    "image (PD) and label (PDFS), or a DICOM study per folder"
+    "<patient>/PD.nii.gz + <patient>/PDFS.nii.gz, or PD/<id>.nii.gz + PDFS/<id>.nii.gz, or a decathlon JSON "
+    "(dataset.json) with image (PD) and label (PDFS), or a DICOM study per folder"
 )
 
 Item = dict[str, Any]
@@ -62,8 +62,8 @@ def pairs(
         dataset_dir: the user's folder, see `EXPECTED`; empty for the simulated cohort.
         manifest: a JSON file of pairs, instead of a folder; empty for none.
         section: training, validation or test.
-        simulated: arguments of `simulated_pairs` per section: ``cache_dir``, ``seed``, ``shape`` and ``studies``, a mapping
-            of section to number.
+        simulated: arguments of `simulated_pairs`: ``cache_dir``, ``seed``, ``shape``, and ``studies``, a mapping of
+            section to number.
         shares: how patients without a stated section are split, by a hash of their name.
 
     Returns:
@@ -84,7 +84,7 @@ def pairs(
         chosen = _split(found, section, shares)
     if not chosen:
         raise UsageError(
-            f"{manifest or dataset_dir}: {len(found)} pairs but none for {section}; add patients or name sections in a manifest"
+            f"{len(found)} pairs but none for {section}; need more patients; add them, or name sections in a manifest"
         )
     return chosen
 
@@ -138,10 +138,14 @@ def _from_manifest(path: Path) -> list[Item]:
             items.append(item)
     if not items:
         raise UsageError(f"manifest {path.name} names no pairs; need entries with image (PD) and label (PDFS)")
-    missing = [Path(item[key]).name for item in items for key in ("image", "label") if not Path(item[key]).exists()]
-    if missing:
+    missing = [
+        number for number, item in enumerate(items, 1) if not all(Path(item[k]).exists() for k in ("image", "label"))
+    ]
+    if missing:  # told by number: a user's file name may be a person's
         raise UsageError(
-            f"manifest {path.name}: {len(missing)} files not found, first {missing[0]}; need every file; correct the paths"
+            f"manifest {path.name}: files of {len(missing)} pairs not found, first of pair {missing[0]}; "
+            "need every file; "
+            "correct the paths"
         )
     return items
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from monai.utils import convert_to_tensor
 from torch.utils.data import Dataset
 
 from scripts.data.augmentation import Augmentation, apply_augmentation, draw_augmentation
@@ -49,8 +50,8 @@ class PairedSlices(Dataset[dict[str, torch.Tensor]]):
         """One augmented slice.
 
         Returns:
-            ``image`` and ``label`` ``(1, H, W)`` float32 on the fixed scale, ``gain`` ``(2,)``: what the inputs are to be
-            multiplied with, and ``origin`` ``(2,)``: item and slice, to name a batch that fails.
+            ``image`` and ``label`` ``(1, H, W)`` float32 on the fixed scale, ``gain`` ``(2,)``: what the inputs are to
+            be multiplied with, and ``origin`` ``(2,)``: item and slice, to name a batch that fails.
         """
         if not 0 <= index < self.samples:
             raise IndexError(index)
@@ -59,7 +60,7 @@ class PairedSlices(Dataset[dict[str, torch.Tensor]]):
         pair = self._pair(which)  # (2, D, H, W)
         where = _draw_slice(pair, generator)
         item = self.data[which]
-        drawn = draw_augmentation(self.augmentation, tuple(pair.shape[-2:]), generator)
+        drawn = draw_augmentation(self.augmentation, (pair.shape[-2], pair.shape[-1]), generator)
         slices, gain = apply_augmentation(drawn, pair, where, item.get("noise"), item.get("matrix"), generator)
         return {"image": slices[:1], "label": slices[1:], "gain": gain, "origin": torch.tensor([which, where])}
 
@@ -70,13 +71,13 @@ class PairedSlices(Dataset[dict[str, torch.Tensor]]):
             image, label = torch.as_tensor(item["image"]), torch.as_tensor(item["label"])
             if image.shape != label.shape:
                 raise ValueError(
-                    f"Pair {which}: PD has shape {tuple(image.shape[1:])} and PDFS {tuple(label.shape[1:])}; need one grid. "
-                    "Register and resample the pair first."
+                    f"Pair {which}: PD has shape {tuple(image.shape[1:])} and PDFS {tuple(label.shape[1:])}; need one "
+                    "grid. Register and resample the pair first."
                 )
             if "noise" in raw:  # the noise is stated in the file's units, the volumes are normalised
                 scales = [_scale_of(item[key]) for key in ("image", "label")]
                 self.data[which] = dict(raw) | {"noise": [s / q for s, q in zip(raw["noise"], scales, strict=True)]}
-            self._volumes[which] = torch.cat((image, label)).as_tensor().half()
+            self._volumes[which] = convert_to_tensor(torch.cat((image, label)), dtype=torch.float16, track_meta=False)
         return self._volumes[which]
 
 

@@ -9,70 +9,13 @@ textbook anatomy by eye, not a cohort.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
+from torch import Tensor
 
-from scripts.simulation.shapes import RandomField, capsule, coverage, cut, ellipsoid, join, meet
-from scripts.simulation.tissue import COMPARTMENTS, INDEX
-
-
-@dataclass(frozen=True)
-class KneeParameters:
-    """Everything that tells one simulated knee from another besides its textures.
-
-    Args:
-        scale: overall size (1 is average).
-        left: a left knee; the phantom itself is built as a right one.
-        flexion: bend of the lower leg [rad].
-        tilt: rotation of the whole knee about x, y, z [rad].
-        shift: displacement of the whole knee [mm].
-        fat_thickness: subcutaneous fat at the side of the joint [mm].
-        muscle_bulk: relative girth of the muscles.
-        fluid: thickness scale of the joint fluid (1 is physiological, 4 a large effusion).
-        red_marrow: share of metaphyseal marrow turned red (0..1).
-        oedema: strength of marrow oedema-like lesions (0 none .. 1).
-        cartilage: thickness scale of the cartilage.
-        baker_cyst: half-length of a popliteal cyst [mm], 0 for none.
-    """
-
-    scale: float
-    left: bool
-    flexion: float
-    tilt: tuple[float, float, float]
-    shift: tuple[float, float, float]
-    fat_thickness: float
-    muscle_bulk: float
-    fluid: float
-    red_marrow: float
-    oedema: float
-    cartilage: float
-    baker_cyst: float
-
-
-def draw_knee(generator: torch.Generator) -> KneeParameters:
-    """Draw the parameters of one knee."""
-
-    def uniform(low: float, high: float) -> float:
-        return low + (high - low) * torch.rand((), generator=generator).item()
-
-    def chance(share: float) -> bool:
-        return uniform(0, 1) < share
-
-    return KneeParameters(
-        scale=uniform(0.88, 1.12),
-        left=chance(0.5),
-        flexion=uniform(0.0, 0.30),
-        tilt=(uniform(-0.12, 0.12), uniform(-0.10, 0.10), uniform(-0.25, 0.25)),
-        shift=(uniform(-6, 6), uniform(-6, 6), uniform(-12, 12)),
-        fat_thickness=3 + 14 * uniform(0, 1) ** 2,
-        muscle_bulk=uniform(0.85, 1.15),
-        fluid=uniform(2.0, 5.0) if chance(0.35) else uniform(0.6, 1.6),
-        red_marrow=uniform(0.2, 0.8) if chance(0.5) else 0.0,
-        oedema=uniform(0.2, 1.0) if chance(0.4) else 0.0,
-        cartilage=uniform(0.7, 1.2),
-        baker_cyst=uniform(8, 22) if chance(0.15) else 0.0,
-    )
+from scripts.simulation.canvas import Canvas
+from scripts.simulation.parameters import KneeParameters
+from scripts.simulation.shapes import RandomField, capsule, coverage, ellipsoid, join, meet
+from scripts.simulation.solids import MUSCLES, bones, fat_zone, outline
 
 
 class Knee:
@@ -117,11 +60,11 @@ class Knee:
             edge: width [mm] over which a boundary is spread.
 
         Returns:
-            Volume shares ``(C, ...)`` of `COMPARTMENTS`, each in 0..1 with a sum of one; textures within a tissue act as shares of
-            air or of another compartment.
+            Volume shares ``(C, ...)`` of the compartments, each in 0..1, with a sum of one. Textures within a tissue
+            are shares of air or of another compartment.
         """
         p, q = self.parameters, self._to_knee(points)
-        canvas = _Canvas(points.shape[1:], edge / p.scale)
+        canvas = Canvas(points.shape[1:], edge / p.scale)
         grain_fine = self.grain(q, (0.55, 0.55, 0.7))[0]
         grain_mid = self.grain(q + 11, (2.2, 2.2, 2.6))[0]
         wave = self.smooth(q, (9.0, 9.0, 11.0))
@@ -129,11 +72,11 @@ class Knee:
         septa = torch.exp(-((self.smooth(q + 71, (4.2, 4.2, 5.0))[0] / 0.10) ** 2))
         septa = torch.maximum(septa, 0.8 * torch.exp(-((self.smooth(q + 91, (2.2, 2.2, 2.6))[1] / 0.07) ** 2)))
 
-        femur, tibia, patella, fibula, plateau = _bones(q)
+        femur, tibia, patella, fibula, plateau = bones(q)
         bone = join(join(femur, tibia), join(patella, fibula))
-        x, y, z = q[0], q[1], q[2]
+        z = q[2]
 
-        skin_side, fascia = _outline(q, p, wide[0])
+        skin_side, fascia = outline(q, p, wide[0])
         canvas.lay("air", -skin_side)
         canvas.lay("skin", -(skin_side + 1.6 + 0.3 * grain_mid))
         shell = 0.7 + 2.6 * torch.sigmoid((z.abs() - 52) / 9) + 0.25 * wave[1]
@@ -150,7 +93,10 @@ class Knee:
         canvas.put("air", torch.ones(()))
         return canvas.shares
 
-    def _lay_marrow(self, canvas, inner, q, femur, tibia, wide, wave, grain_fine, grain_mid) -> None:
+    def _lay_marrow(
+        self, canvas: Canvas, inner: Tensor, q: Tensor, femur: Tensor, tibia: Tensor,
+        wide: Tensor, wave: Tensor, grain_fine: Tensor, grain_mid: Tensor,
+    ) -> None:  # fmt: skip
         """Fill the bones inside their cortex: trabeculae, growth-plate scars, vessels, red marrow, oedema."""
         z = q[2]
         red, oedema = self._marrow_water(q, wide, wave)
@@ -174,9 +120,9 @@ class Knee:
             },
         )
 
-    def _marrow_water(self, q, wide, wave) -> tuple[torch.Tensor, torch.Tensor]:
+    def _marrow_water(self, q: Tensor, wide: Tensor, wave: Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Shares of red marrow and of oedema in marrow, 0..1."""
-        p, (x, y, z) = self.parameters, q
+        p, x, z = self.parameters, q[0], q[2]
         flame = torch.sigmoid((z.abs() - 34 + 9 * wide[1] + 5 * wave[0]) / 4)  # red marrow of the metaphyses
         red = p.red_marrow * flame * (0.55 + 0.25 * wave[1]).clamp(0, 1)
         oedema = torch.zeros_like(x)
@@ -189,7 +135,10 @@ class Knee:
             oedema = p.oedema * oedema
         return red + 0.05 * wide[0].clamp(-1, 1) * (1 if p.red_marrow else 0.4), oedema
 
-    def _lay_joint(self, canvas, q, femur, tibia, patella, plateau, wave, grain) -> None:
+    def _lay_joint(
+        self, canvas: Canvas, q: Tensor, femur: Tensor, tibia: Tensor, patella: Tensor, plateau: Tensor,
+        wave: Tensor, grain: Tensor,
+    ) -> None:  # fmt: skip
         p, lay, (x, y, z) = self.parameters, canvas.lay, q
         thick = p.cartilage * (1 + 0.12 * wave[0])
         notch = torch.sigmoid((7 - x.abs()) / 1.0) * torch.sigmoid((y + 12) / 2)
@@ -213,7 +162,9 @@ class Knee:
         # Ligaments inside the notch.
         strand = 0.8 * grain
         lay("ligament", capsule(q, (-1, -9, -4), (9, 15, 20), (4.0, 4.4), (1.4, 1, 1)) + strand)
-        pcl = join(capsule(q, (0, 27, -12), (-3, 19, 8), (3.4, 4.2)), capsule(q, (-3, 19, 8), (-8, -3, 12), (4.2, 4.6)), 3)
+        pcl = join(
+            capsule(q, (0, 27, -12), (-3, 19, 8), (3.4, 4.2)), capsule(q, (-3, 19, 8), (-8, -3, 12), (4.2, 4.6)), 3
+        )
         lay("ligament", pcl + 0.4 * strand)
         # Fluid: a film on the articular surfaces, the recesses, and a suprapatellar pouch that grows with effusion.
         film = 0.1 + 0.65 * p.fluid
@@ -222,7 +173,8 @@ class Knee:
         between = meet(ellipsoid(q, (0, 2, 0), (41, 29, 9)), meet(femur - 5.0, tibia - 5.0))
         pouch = ellipsoid(q, (2, -37 - 0.8 * p.fluid, 58), (20 + 2 * p.fluid, 0.3 + 1.4 * p.fluid, 20 + 2 * p.fluid))
         gutters = join(
-            ellipsoid(q, (37, -6, 22), (0.2 + 1.3 * p.fluid, 16, 16)), ellipsoid(q, (-37, -6, 22), (0.2 + 1.2 * p.fluid, 16, 16))
+            ellipsoid(q, (37, -6, 22), (0.2 + 1.3 * p.fluid, 16, 16)),
+            ellipsoid(q, (-37, -6, 22), (0.2 + 1.2 * p.fluid, 16, 16)),
         )
         fluid = join(join(meet(joint_space, ellipsoid(q, (0, 6, 12), (40, 36, 27))), between), join(pouch, gutters), 2)
         fluid = fluid + 0.8 * wave[1]
@@ -232,7 +184,9 @@ class Knee:
         lay("synovium", meet(fluid - 1.1, fluid + 3))
         lay("synovium", ellipsoid(q, (0, 8, 7), (9, 13, 10)) + 3 * wave[0])
 
-    def _lay_soft_tissue(self, canvas, q, fascia, grain_fine, grain_mid, wave) -> None:
+    def _lay_soft_tissue(
+        self, canvas: Canvas, q: Tensor, fascia: Tensor, grain_fine: Tensor, grain_mid: Tensor, wave: Tensor
+    ) -> None:
         p, lay = self.parameters, canvas.lay
         # Extensor mechanism and collaterals.
         lay("tendon", capsule(q, (1, -58, 44), (0, -54, 130), (3.2, 3.4), (0.2, 1, 1)) + 0.3 * grain_mid)
@@ -248,8 +202,8 @@ class Knee:
         fascicle = self.grain(q + 5, (1.1, 1.1, 14.0))[0]
         bands = self.smooth(q + 23, (2.6, 2.6, 30.0))
         # Muscle fills the fascia away from the joint; gastrocnemius heads and hamstrings cross behind it.
-        muscle = meet(fascia + 1.6 + 0.6 * wave[0], -_fat_zone(q), 4)
-        for start, end, radii, flat in _MUSCLES:
+        muscle = meet(fascia + 1.6 + 0.6 * wave[0], -fat_zone(q), 4)
+        for start, end, radii, flat in MUSCLES:
             bulky = (radii[0] * p.muscle_bulk, radii[1] * p.muscle_bulk)
             muscle = join(muscle, capsule(q, start, end, bulky, flat) + 0.8 * wave[0], 1)
         muscle = meet(muscle, fascia + 0.8)
@@ -261,65 +215,12 @@ class Knee:
         canvas.put("muscle", canvas.inside(muscle) * share)
 
 
-class _Canvas:
-    """Volume shares laid front to back: what is laid first hides what comes later."""
-
-    def __init__(self, shape: torch.Size, edge: float) -> None:
-        self.shares = torch.zeros(len(COMPARTMENTS), *shape)
-        self.left = torch.ones(shape)
-        self.edge = edge
-
-    def inside(self, distance: torch.Tensor) -> torch.Tensor:
-        return coverage(distance, self.edge)
-
-    def put(self, name: str, share: torch.Tensor) -> None:
-        """Give ``share`` of what is left to one compartment."""
-        part = self.left * share
-        self.shares[INDEX[name]] += part
-        self.left = self.left - part
-
-    def lay(self, name: str, distance: torch.Tensor) -> None:
-        """Fill a solid with one compartment."""
-        self.put(name, self.inside(distance))
-
-    def put_mixture(self, share: torch.Tensor, parts: dict[str, torch.Tensor]) -> None:
-        """Give ``share`` of what is left to several compartments; the parts sum to one."""
-        total = self.left * share
-        for name, part in parts.items():
-            self.shares[INDEX[name]] += total * part
-        self.left = self.left - total
-
-
-def _lay_cartilage(canvas: _Canvas, bone: torch.Tensor, thickness: torch.Tensor) -> None:
+def _lay_cartilage(canvas: Canvas, bone: torch.Tensor, thickness: torch.Tensor) -> None:
     canvas.lay("cartilage_deep", bone - 0.45 * thickness)
     canvas.lay("cartilage_superficial", bone - thickness)
 
 
-def _fat_zone(q: torch.Tensor) -> torch.Tensor:
-    """Distance to the fatty spaces: Hoffa's pad, the sides of the joint, popliteal fossa, prefemoral pad."""
-    zone = ellipsoid(q, (0, -26, 4), (38, 30, 36))
-    zone = join(zone, ellipsoid(q, (-36, 0, -2), (12, 34, 24)), 5)
-    zone = join(zone, ellipsoid(q, (37, -2, 4), (11, 30, 28)), 5)
-    zone = join(zone, ellipsoid(q, (1, 36, 34), (13, 17, 40)), 5)
-    zone = join(zone, ellipsoid(q, (0, -21, 62), (17, 7, 24)), 3)
-    return join(zone, ellipsoid(q, (-18, -22, -60), (18, 12, 50)), 5)
-
-
-_MUSCLES = (
-    # start, end, radii, flat [mm in the knee frame]: vastus medialis and lateralis, biceps, semimembranosus, sartorius,
-    # the two heads of gastrocnemius, popliteus.
-    ((-31, -14, 22), (-24, -14, 140), (9, 24), (1, 1, 1)),
-    ((35, -12, 40), (26, -10, 140), (8, 22), (1, 1, 1)),
-    ((33, 26, 4), (26, 36, 140), (5, 17), (1, 1, 1)),
-    ((-25, 33, 8), (-20, 38, 140), (6, 18), (1, 1, 1)),
-    ((-38, 28, -4), (-36, 22, 140), (4, 9), (1, 0.6, 1)),
-    ((-19, 32, 26), (-21, 42, -150), (6, 23), (0.8, 1, 1)),
-    ((20, 32, 24), (20, 42, -150), (6, 20), (0.8, 1, 1)),
-    ((22, 20, -8), (-8, 21, -52), (5, 9), (0.6, 1, 0.7)),
-)
-
-
-def _rotation(angles: tuple[float, float, float]) -> torch.Tensor:
+def _rotation(angles: tuple[float, float, float]) -> Tensor:
     """Rotation matrix of turns about x, then y, then z [rad]."""
     a, b, c = (torch.tensor(angle) for angle in angles)
     one, zero = torch.ones(()), torch.zeros(())
@@ -327,52 +228,3 @@ def _rotation(angles: tuple[float, float, float]) -> torch.Tensor:
     about_y = torch.stack((b.cos(), zero, b.sin(), zero, one, zero, -b.sin(), zero, b.cos())).view(3, 3)
     about_z = torch.stack((c.cos(), -c.sin(), zero, c.sin(), c.cos(), zero, zero, zero, one)).view(3, 3)
     return about_z @ about_y @ about_x
-
-
-def _bones(q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Distances [mm] to femur, tibia, patella and fibula, and the height z [mm] of the tibial plateau."""
-    x, y, z = q
-    # Femur: a shaft that flares, two condyles of decreasing radius, a trochlea with a groove, the notch.
-    flare = torch.sigmoid((52 - z) / 8)
-    shaft = torch.sqrt((x / (13.5 + 21 * flare)) ** 2 + ((y + 8 * (1 - flare) + 3) / (13.5 + 9 * flare)) ** 2) - 1
-    femur = torch.maximum(shaft * (13.5 + 9 * flare), 27 - z)
-    for side, down in ((-1, 20.5), (1, 21.0)):
-        front = ellipsoid(q, (side * 21.0, -5, down + 1.5), (13.5, 27, down + 1.5))
-        back = ellipsoid(q, (side * 22.5, 15, down - 0.5), (12.0, 18.5, down - 1.5))
-        femur = join(femur, join(front, back, 6), 6)
-    trochlea = ellipsoid(q, (0, -13, 27), (28, 17, 19))
-    femur = join(femur, trochlea, 6)
-    femur = cut(femur, capsule(q, (0, -40, 60), (0, -36, -10), (9, 9)), 5)
-    femur = cut(femur, capsule(q, (0, -2, -8), (0, 34, 14), (9.0, 10.5)), 4)
-    # Tibia: plateau with posterior slope and spines, metaphysis tapering to the shaft, tuberosity.
-    spines = 6.5 * (torch.exp(-(((x - 5) / 3.8) ** 2) - ((y - 4) / 7) ** 2) + torch.exp(-(((x + 5) / 3.8) ** 2) - ((y - 2) / 8) ** 2))
-    dish = -1.2 * torch.exp(-(((x.abs() - 21) / 9) ** 2) - ((y - 3) / 14) ** 2)
-    plateau = -4.6 - 0.10 * (y - 3) + spines + dish
-    depth = ((-z - 6) / 30).clamp_min(0)
-    taper = torch.exp(-(depth**1.4))
-    broad, deep = 13.5 + 23.5 * taper, 15 + 10 * taper
-    body = torch.sqrt((x / broad) ** 2 + ((y - 2 - 1.5 * taper + 4 * (1 - taper)) / deep) ** 2) - 1
-    tibia = meet(body * deep, z - plateau, 3)
-    tibia = join(tibia, ellipsoid(q, (0, -20, -36), (11, 9, 16)), 6)
-    # Patella with its posterior ridge, fibular head and shaft.
-    patella = meet(ellipsoid(q, (1, -50.5, 30), (22, 11, 20.5)), 0.28 * x.abs() - (-y - 39), 3)
-    fibula = join(ellipsoid(q, (33, 21, -21), (8.5, 9, 10)), capsule(q, (33, 21, -22), (31, 17, -160), (6, 6.5)), 6)
-    return femur, tibia, patella, fibula, plateau
-
-
-def _outline(q: torch.Tensor, p: KneeParameters, wave: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Distances [mm] to the skin and to the deep fascia that wraps bones and muscles."""
-    x, y, z = q
-    bulk = p.muscle_bulk
-    thigh, calf = torch.sigmoid((z - 45) / 20), torch.sigmoid((-45 - z) / 20)
-    half_x = 40 + 15 * bulk * thigh + 4 * bulk * calf
-    half_y = 42 + 11 * bulk * thigh + 5 * bulk * calf
-    middle = 4 - 2 * thigh + 9 * calf
-    level = torch.sqrt((x / half_x) ** 2 + ((y - middle) / half_y) ** 2)
-    fascia = (level - 1) * torch.minimum(half_x, half_y)
-    fascia = join(fascia, ellipsoid(q, (1, -40, 26), (31, 26, 36)), 16)
-    fascia = join(fascia, capsule(q, (1, -40, 10), (0, -24, -50), (18, 14)), 12)
-    front = torch.sigmoid((-y - 30) / 8) * torch.sigmoid((34 - x.abs()) / 8)
-    thickness = p.fat_thickness * (1 - 0.62 * front) * (1 + 0.18 * wave + 0.25 * thigh - 0.1 * calf) + 1.5
-    thickness = thickness * (1 + 0.35 * torch.sigmoid((-x - 10) / 10) * torch.sigmoid((y + 20) / 12))
-    return fascia - thickness.clamp_min(2.0), fascia

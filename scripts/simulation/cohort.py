@@ -65,7 +65,8 @@ def simulated_cohort(
         raise ValueError(f"Section {section!r} is unknown; choose one of {', '.join(SECTION_SEEDS)}.")
     if studies < 1:
         raise ValueError(f"A cohort of {studies} studies was asked for; need at least 1.")
-    size = tuple(int(side) for side in shape)
+    slices, rows, columns = (int(side) for side in shape)
+    size = (slices, rows, columns)
     root = Path(cache_dir) / f"simulated-v{SIMULATOR_VERSION}-{'x'.join(map(str, size))}"
     numbers = [SECTION_SEEDS[section] + 10_000_000 * seed + index for index in range(studies)]
     jobs = [(number, root / f"sim-{number:08d}", size) for number in numbers]
@@ -77,7 +78,7 @@ def simulated_cohort(
     return [_read(folder) for _, folder, _ in jobs]
 
 
-def _make(jobs: list[tuple[int, Path, tuple[int, ...]]], workers: int) -> None:
+def _make(jobs: list[tuple[int, Path, tuple[int, int, int]]], workers: int) -> None:
     if workers == 1 or len(jobs) == 1:
         for job in jobs:
             _make_patient(job)

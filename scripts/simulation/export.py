@@ -20,7 +20,9 @@ _SCOUT_SPACING = (20.0, 1.5, 1.5)
 def scout_of(parameters: StudyParameters) -> Study:
     """A coarse three-slice localiser of the same knee, in another plane."""
     plane = "coronal" if parameters.plane == "sagittal" else "sagittal"
-    coarse = replace(parameters, plane=plane, shape=_SCOUT_SHAPE, spacing=_SCOUT_SPACING, thickness=6.0, obliquity=(0, 0))
+    coarse = replace(
+        parameters, plane=plane, shape=_SCOUT_SHAPE, spacing=_SCOUT_SPACING, thickness=6.0, obliquity=(0, 0)
+    )
     return simulate_study(coarse, sub_slices=1)
 
 

@@ -78,7 +78,7 @@ def sample_k_space(
     return torch.fft.ifft2((torch.fft.fft2(water) + spectrum_fat) * sampled(water.shape[-2:], matrix))
 
 
-def sampled(shape: torch.Size | tuple[int, int], matrix: tuple[float, float]) -> torch.Tensor:
+def sampled(shape: torch.Size | tuple[int, ...], matrix: tuple[float, float]) -> torch.Tensor:
     """Mask of the acquired k-space, 0 or 1, in FFT order, shape ``(H, W)``."""
     rows, columns = (
         (torch.fft.fftfreq(size).abs() <= share / 2).float() for size, share in zip(shape, matrix, strict=True)

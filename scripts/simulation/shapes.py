@@ -28,7 +28,9 @@ def ellipsoid(points: torch.Tensor, centre: Vector, radii: Vector) -> torch.Tens
     return level * (level - 1) / gradient
 
 
-def capsule(points: torch.Tensor, start: Vector, end: Vector, radii: tuple[float, float], flat: Vector = (1, 1, 1)):
+def capsule(
+    points: torch.Tensor, start: Vector, end: Vector, radii: tuple[float, float], flat: Vector = (1, 1, 1)
+) -> torch.Tensor:
     """Distance to a rounded rod whose radius runs from ``radii[0]`` at ``start`` to ``radii[1]`` at ``end``.
 
     ``flat`` stretches the axes first: (2, 1, 1) makes the rod half as thick as broad along x.

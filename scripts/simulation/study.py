@@ -9,10 +9,17 @@ from typing import Any
 
 import torch
 
-from scripts.simulation.anatomy import Knee, KneeParameters, draw_knee
+from scripts.simulation.anatomy import Knee
+from scripts.simulation.parameters import KneeParameters, draw_knee
 from scripts.simulation.scanner import CoilShading, draw_coil, sample_k_space, thermal_noise
-from scripts.simulation.signal import FAT_SHIFT, GYROMAGNETIC_RATIO, FatSuppression, Sequence
-from scripts.simulation.signal import suppressed_fraction, turbo_spin_echo
+from scripts.simulation.signal import (
+    FAT_SHIFT,
+    GYROMAGNETIC_RATIO,
+    FatSuppression,
+    Sequence,
+    suppressed_fraction,
+    turbo_spin_echo,
+)
 from scripts.simulation.tissue import COMPARTMENTS, FAT, INDEX, TissueTable, draw_tissues
 
 PLANES = ("sagittal", "coronal", "axial")
@@ -87,7 +94,10 @@ class Study:
 
 
 def draw_study(
-    seed: int, plane: str | None = None, shape: tuple[int, int, int] = (24, 256, 256), field_strength: float | None = None
+    seed: int,
+    plane: str | None = None,
+    shape: tuple[int, int, int] = (24, 256, 256),
+    field_strength: float | None = None,
 ) -> StudyParameters:
     """Draw one study.
 
@@ -122,10 +132,16 @@ def draw_study(
     def scan(suppressed: bool) -> Scan:
         length = int(uniform(4, 12))
         sequence = Sequence(
-            repetition_time=uniform(2.0, 4.2), echo_time=uniform(0.012, 0.045), echo_train_length=length, echo_spacing=uniform(0.008, 0.011)
+            repetition_time=uniform(2.0, 4.2),
+            echo_time=uniform(0.012, 0.045),
+            echo_train_length=length,
+            echo_spacing=uniform(0.008, 0.011),
         )
         pulse = FatSuppression(
-            flip_angle=math.radians(uniform(84, 102)), bandwidth=85 * field, delay=uniform(0.005, 0.015), olefinic=uniform(0.06, 0.11)
+            flip_angle=math.radians(uniform(84, 102)),
+            bandwidth=85 * field,
+            delay=uniform(0.005, 0.015),
+            olefinic=uniform(0.06, 0.11),
         )
         return Scan(
             sequence=sequence,
@@ -188,7 +204,9 @@ def simulate_study(parameters: StudyParameters, sub_slices: int = 2) -> Study:
     clean = torch.empty(2, *parameters.shape)
     noisy = torch.empty(2, *parameters.shape)
     labels = torch.empty(parameters.shape, dtype=torch.uint8)
-    row, column = torch.meshgrid(torch.arange(rows, dtype=torch.float64), torch.arange(columns, dtype=torch.float64), indexing="ij")
+    row, column = torch.meshgrid(
+        torch.arange(rows, dtype=torch.float64), torch.arange(columns, dtype=torch.float64), indexing="ij"
+    )
     offsets = ((torch.arange(sub_slices) + 0.5) / sub_slices - 0.5) * parameters.thickness / parameters.spacing[0]
     sigmas = _noise_sigma(scans, signals, coil)
     edge = parameters.spacing[1]

@@ -62,7 +62,7 @@ FAT: torch.Tensor = torch.tensor([tissue.is_fat for tissue in COMPARTMENTS])
 
 @dataclass(frozen=True)
 class TissueTable:
-    """Relaxation times [s] and signal-bearing density of every compartment in one simulated knee, each of shape (C,)."""
+    """Relaxation times [s] and signal-bearing density of each compartment in one simulated knee, shape (C,)."""
 
     t1: torch.Tensor
     t2: torch.Tensor

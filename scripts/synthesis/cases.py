@@ -5,11 +5,8 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from scripts.errors import KneeSynthError, SourceError, UsageError
@@ -168,18 +165,3 @@ def _name(path: Path) -> str:
     """A relative folder made of plain words: names come from outside and become paths."""
     parts = ["".join(c if c.isalnum() or c in "-_." else "-" for c in part).strip(".") for part in path.parts]
     return "/".join(part or "-" for part in parts) or "series"
-
-
-def say_refusals_last() -> None:
-    """Make an uncaught refusal end in its own line, below the traceback of the frameworks that wrapped it."""
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        traceback.print_exception(kind, error, trace)
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, KneeSynthError):
-                sys.stderr.write(f"{type(cause).__name__}: {' '.join(str(cause).split())}\n")
-                return
-            cause = cause.__cause__
-
-    sys.excepthook = hook

@@ -13,6 +13,7 @@ from monai.transforms import InvertibleTransform, MapTransform
 
 from scripts.body import BODY_THRESHOLD, QUANTILE, body_scale
 
+
 class NormalizeMagnitude(InvertibleTransform):
     """Divide a magnitude image by its 99.5th percentile inside the body; `inverse` multiplies it back.
 

@@ -43,7 +43,13 @@ def command(run_id: str, config: str, **options: object) -> list[str]:
 def bundle_run(run_id: str, config: str, **options: object) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        command(run_id, config, **options), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
+        command(run_id, config, **options),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return done

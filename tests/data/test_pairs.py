@@ -99,7 +99,7 @@ def test_a_dicom_study_gives_its_pair(knee_series: Callable[..., list[Path]], tm
         (None, "not found"),
         ("{", "not JSON"),
         ("{}", "names no pairs"),
-        ('[{"image": "gone.nii.gz", "label": "gone2.nii.gz"}]', "gone.nii.gz"),
+        ('[{"image": "gone.nii.gz", "label": "gone2.nii.gz"}]', "first of pair 1"),
     ],
     ids=["absent", "broken", "empty", "missing file"],
 )

@@ -52,7 +52,7 @@ def test_recovery_follows_t1_after_the_last_pulse() -> None:
 
 @pytest.mark.parametrize("changes", [{"echo_time": 3.0}, {"repetition_time": -1.0}, {"echo_train_length": 0}])
 def test_impossible_times_are_refused(changes: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="TE|positive"):
+    with pytest.raises(ValueError, match=r"TE|positive"):
         sequence(**changes)
 
 

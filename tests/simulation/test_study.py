@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from scripts.simulation.anatomy import Knee, draw_knee
+from scripts.simulation.anatomy import Knee
 from scripts.simulation.cohort import simulated_cohort
+from scripts.simulation.parameters import draw_knee
 from scripts.simulation.study import PLANES, draw_study, grid, simulate_study
 from scripts.simulation.tissue import COMPARTMENTS, INDEX, draw_tissues
 
@@ -52,11 +54,17 @@ def test_left_and_right_knees_mirror_each_other() -> None:
 
 @pytest.mark.parametrize("change", ["fluid", "fat_thickness", "oedema", "baker_cyst"])
 def test_more_of_something_shows_as_more_of_it(change: str) -> None:
-    few, many = {"fluid": (0.6, 5.0), "fat_thickness": (3.0, 17.0), "oedema": (0.0, 1.0), "baker_cyst": (0.0, 20.0)}[change]
-    name = {"fluid": "fluid", "fat_thickness": "subcutaneous_fat", "oedema": "oedema_water", "baker_cyst": "fluid"}[change]
+    few, many = {"fluid": (0.6, 5.0), "fat_thickness": (3.0, 17.0), "oedema": (0.0, 1.0), "baker_cyst": (0.0, 20.0)}[
+        change
+    ]
+    name = {"fluid": "fluid", "fat_thickness": "subcutaneous_fat", "oedema": "oedema_water", "baker_cyst": "fluid"}[
+        change
+    ]
     drawn = draw_knee(torch.Generator().manual_seed(2))
     less, more = (
-        Knee(replace(drawn, **{change: value}), torch.Generator().manual_seed(3)).compartments(points(20000))[INDEX[name]]
+        Knee(replace(drawn, **{change: value}), torch.Generator().manual_seed(3)).compartments(points(20000))[
+            INDEX[name]
+        ]
         for value in (few, many)
     )
     assert float(more.sum()) > float(less.sum())
@@ -102,11 +110,11 @@ def test_noise_is_the_stated_one_and_fat_is_what_suppression_takes() -> None:
 
 @pytest.mark.parametrize(("plane", "shape"), [("oblique", SHAPE), ("axial", (0, 64, 64)), ("axial", (4, 8, 64))])
 def test_what_no_scanner_does_is_refused(plane: str, shape: tuple[int, int, int]) -> None:
-    with pytest.raises(ValueError, match="choose|cannot be scanned"):
+    with pytest.raises(ValueError, match=r"choose|cannot be scanned"):
         draw_study(0, plane, shape)
 
 
-def test_the_cohort_is_cached_and_the_same_for_any_number_of_workers(tmp_path) -> None:
+def test_the_cohort_is_cached_and_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
     one = simulated_cohort(tmp_path / "one", "test", 2, shape=SHAPE, workers=1)
     two = simulated_cohort(tmp_path / "two", "test", 2, shape=SHAPE, workers=2)
     for a, b in zip(one, two, strict=True):
@@ -119,8 +127,11 @@ def test_the_cohort_is_cached_and_the_same_for_any_number_of_workers(tmp_path) -
     assert (one[0].folder / "PD.pt").stat().st_mtime_ns == before
 
 
-def test_sections_never_share_a_knee(tmp_path) -> None:
-    names = [simulated_cohort(tmp_path, section, 1, shape=SHAPE, workers=1)[0].folder.name for section in ("training", "test")]
+def test_sections_never_share_a_knee(tmp_path: Path) -> None:
+    names = [
+        simulated_cohort(tmp_path, section, 1, shape=SHAPE, workers=1)[0].folder.name
+        for section in ("training", "test")
+    ]
     assert names[0] != names[1]
     with pytest.raises(ValueError, match="choose one of"):
         simulated_cohort(tmp_path, "holdout", 1)

@@ -74,7 +74,7 @@ def test_stored_values_are_a_thousand_times_the_network_output(
     source = knee_series(acquired=True)
     model = load_model("PDFS", "cpu", random_bundle)
     image = model.preprocessing({"image": [str(p) for p in source]})["image"]
-    expected = 1000 * model.inferer(image.as_tensor()[None], model.network)[0, 0].numpy()
+    expected = 1000 * model.inferer(image.as_tensor()[None].contiguous(), model.network)[0, 0].numpy()
     synthesize(Request((source[0].parent,), tmp_path / "out", formats=("nifti",)), bundle_root=random_bundle)
     written = nibabel.load(tmp_path / "out" / "PDFS.nii.gz").get_fdata()
     np.testing.assert_allclose(np.sort(written.ravel()), np.sort(expected.ravel()), rtol=1e-4, atol=1e-2)
