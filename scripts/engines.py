@@ -37,6 +37,101 @@ class CrossContrastTrainer(SupervisedTrainer):
     batch. A dataset with ``set_epoch`` is told the epoch before it starts.
 
     Args:
+        autocast: compute in bfloat16 where the device does it in hardware. MONAI's ``amp`` knows CUDA alone.
+        clip_norm: largest norm of the gradient; None for no limit.
+        ema: averaged copy of the network, updated after each step.
+        train_handlers: handlers, in the order in which they act.
+        kwargs: those of `monai.engines.SupervisedTrainer`; the network has a ``pair`` method, whose result and both
+            targets the loss function takes.
+    """
+
+    def __init__(
+        self,
+        *,
+        autocast: bool = True,
+        clip_norm: float | None = 1.0,
+        ema: AveragedModel | None = None,
+        train_handlers: Sequence[Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(decollate=False, **kwargs)
+        self.ema = ema
+        self.autocast = autocast and has_fast_bfloat16(torch.device(self.state.device))
+        self.clip_norm = clip_norm
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+        for name in ("loss", *TERMS):
+            mean = Average(output_transform=lambda output, name=name: output[name], device=self.state.device)
+            mean.attach(self, name)
+        if train_handlers:  # only now, so that the means of an epoch are there when a handler asks for them
+            self._register_handlers(train_handlers)
+        dataset = getattr(self.data_loader, "dataset", None)
+        if dataset is not None and hasattr(dataset, "set_epoch"):
+            self.add_event_handler(Events.EPOCH_STARTED, lambda engine: dataset.set_epoch(engine.state.epoch))
+
+    def _iteration(self, engine: Engine, batchdata: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        """Train on one batch of slices ``image`` (contrast a) and ``label`` (contrast b), ``(B, 1, H, W)``."""
+        device, non_blocking = self.state.device, self.non_blocking
+        a, b = (
+            _plain(batchdata[key]).to(device, non_blocking=non_blocking, memory_format=torch.channels_last)
+            for key in (Keys.IMAGE, Keys.LABEL)
+        )
+        inputs = (a, b)
+        if "gain" in batchdata:  # a stranger's scale is never exactly ours: inputs vary, targets do not
+            gain = batchdata["gain"].to(device, non_blocking=non_blocking)[:, :, None, None, None]
+            inputs = (a * gain[:, 0], b * gain[:, 1])
+        self.network.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(a.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+            paths = cast(CrossContrastNet, self.network).pair(*inputs)
+        terms = self.loss_function(paths, a, b)
+        terms["loss"].backward()
+        if self.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        self.optimizer.step()
+        if self.ema is not None:
+            self.ema.update_parameters(self.network)
+        # Tensors, not numbers: nothing here waits for the device.
+        return {Keys.IMAGE: a, Keys.LABEL: b, "origin": batchdata.get("origin")} | {
+            k: v.detach() for k, v in terms.items()
+        }
+
+
+class CrossContrastEvaluator(SupervisedEvaluator):
+    """One step: one patient, both directions.
+
+    ``state.output`` is a list with one dictionary per patient: ``image`` and ``label`` (the acquired pair), ``pred``
+    (label's contrast from the image), ``pred_reverse`` (image's from the label), ``body`` (mask), for simulated
+    patients ``image_clean`` and ``label_clean``, each ``(1, D, H, W)`` on the CPU, and ``patient``.
+
+    Args:
+        contrasts: names of the two contrasts, domain a (``image``) first.
+        kwargs: those of `monai.engines.SupervisedEvaluator`; the inferer takes ``target``.
+    """
+
+    def __init__(self, *, contrasts: tuple[str, str], inferer: Inferer, **kwargs: Any) -> None:
+        super().__init__(inferer=inferer, decollate=False, **kwargs)
+        self.contrasts = tuple(contrasts)
+
+    def _iteration(  # type: ignore[override]  # MONAI's own evaluators give lists once they decollate
+        self, engine: Engine, batchdata: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Synthesise both contrasts of one patient."""
+        present = [key for key in (Keys.IMAGE, Keys.LABEL, f"image{CLEAN}", f"label{CLEAN}") if key in batchdata]
+        output = {key: _plain(batchdata[key]).float() for key in present}
+        self.network.eval()
+        for key, name, target in ((Keys.IMAGE, Keys.PRED, 1), (Keys.LABEL, "pred_reverse", 0)):
+            source = output[key].to(self.state.device)
+            output[name] = self.inferer(source, self.network, target=self.contrasts[target]).cpu()
+        reference = [output.get(f"{key}{CLEAN}", output[key]) for key in (Keys.IMAGE, Keys.LABEL)]
+        output["body"] = fill_body(body_mask(reference[0]) | body_mask(reference[1]))
+        patients = batchdata.get("patient", [""] * len(output["body"]))
+        return [{key: value[i] for key, value in output.items()} | {"patient": name} for i, name in enumerate(patients)]
+
+
+def averaged(network: torch.nn.Module, decay: float = 0.999) -> AveragedModel:
+    """An exponential moving average of a network's weights that forgets its start.
+
+    Args:
         network: the network to follow.
         decay: weight of the past after many steps; after ``n`` steps it is at most ``(1 + n) / (10 + n)``.
     """
