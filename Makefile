@@ -17,7 +17,7 @@ HEAVY := slow or validators or browser or gpu
 PYTEST = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadscope $(PYTEST_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint bench clean
+.PHONY: help install demo test test-all lint bench gpu clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -59,6 +59,9 @@ lint: install ## style, types, and who imports whom
 
 bench: install ## time synthesis, start-up and a training step; writes outputs/bench.json
 	$(PY) tests/bench.py
+
+gpu: ## on a machine with a CUDA GPU: train the shipped weights, GPU tests and benchmarks; resumable, BUDGET=seconds
+	bash .ci/gpu
 
 clean: ## remove products and caches; keeps .venv and the training runs in outputs/
 	rm -rf demo dist build .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

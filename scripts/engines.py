@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -13,7 +14,6 @@ from monai.data import MetaTensor
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.inferers import Inferer
 from monai.utils.enums import CommonKeys as Keys
-from torch.optim.swa_utils import AveragedModel
 
 from scripts.body import body_mask
 from scripts.inferers import has_fast_bfloat16
@@ -22,7 +22,6 @@ from scripts.metrics.body import fill_body
 from scripts.networks import CrossContrastNet
 
 CLEAN = "_clean"
-Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 
 def _plain(image: torch.Tensor) -> torch.Tensor:
@@ -39,7 +38,9 @@ class CrossContrastTrainer(SupervisedTrainer):
     Args:
         autocast: compute in bfloat16 where the device does it in hardware. MONAI's ``amp`` knows CUDA alone.
         clip_norm: largest norm of the gradient; None for no limit.
-        ema: averaged copy of the network, updated after each step.
+        ema: copy of the network (see `averaged`), which becomes the exponential moving average of its weights.
+        ema_decay: weight of the past after many steps; after ``n`` steps it is at most ``(1 + n) / (10 + n)``, so that
+            the average forgets its start.
         train_handlers: handlers, in the order in which they act.
         kwargs: those of `monai.engines.SupervisedTrainer`; the network has a ``pair`` method, whose result and both
             targets the loss function takes.
@@ -50,12 +51,13 @@ class CrossContrastTrainer(SupervisedTrainer):
         *,
         autocast: bool = True,
         clip_norm: float | None = 1.0,
-        ema: AveragedModel | None = None,
+        ema: torch.nn.Module | None = None,
+        ema_decay: float = 0.999,
         train_handlers: Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(decollate=False, **kwargs)
-        self.ema = ema
+        self.ema, self.ema_decay = ema, ema_decay
         self.autocast = autocast and has_fast_bfloat16(torch.device(self.state.device))
         self.clip_norm = clip_norm
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
@@ -89,11 +91,17 @@ class CrossContrastTrainer(SupervisedTrainer):
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         self.optimizer.step()
         if self.ema is not None:
-            self.ema.update_parameters(self.network)
+            self._average(self.ema, engine.state.iteration)
         # Tensors, not numbers: nothing here waits for the device.
         return {Keys.IMAGE: a, Keys.LABEL: b, "origin": batchdata.get("origin")} | {
             k: v.detach() for k, v in terms.items()
         }
+
+    def _average(self, ema: torch.nn.Module, steps: int) -> None:
+        # The count of steps is known on the host and restored by a resume; asking a device for it would wait for it.
+        decay = min(self.ema_decay, (1 + steps) / (10 + steps))
+        past, now = ([*module.state_dict().values()] for module in (ema, self.network))
+        torch._foreach_lerp_(past, now, 1 - decay)
 
 
 class CrossContrastEvaluator(SupervisedEvaluator):
@@ -128,16 +136,6 @@ class CrossContrastEvaluator(SupervisedEvaluator):
         return [{key: value[i] for key, value in output.items()} | {"patient": name} for i, name in enumerate(patients)]
 
 
-def averaged(network: torch.nn.Module, decay: float = 0.999) -> AveragedModel:
-    """An exponential moving average of a network's weights that forgets its start.
-
-    Args:
-        network: the network to follow.
-        decay: weight of the past after many steps; after ``n`` steps it is at most ``(1 + n) / (10 + n)``.
-    """
-
-    def average(past: Tensors, now: Tensors, count: torch.Tensor | int) -> None:
-        steps = float(count)
-        torch._foreach_lerp_(past, now, 1 - min(decay, (1 + steps) / (10 + steps)))
-
-    return AveragedModel(network, multi_avg_fn=average)
+def averaged(network: torch.nn.Module) -> torch.nn.Module:
+    """A copy of a network to hold the moving average of its weights; it takes no gradients."""
+    return copy.deepcopy(network).requires_grad_(False).eval()

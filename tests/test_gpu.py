@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What only a GPU can show; skipped with a reason elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from scripts.bundle_config import load_config
+from scripts.engines import CrossContrastTrainer, averaged
+from scripts.inferers import SliceStackInferer
+from scripts.losses import CrossContrastLoss
+from scripts.networks import CrossContrastNet
+
+CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine"),
+]
+
+
+def network() -> CrossContrastNet:
+    definition = load_config(CONFIGS / "train.yaml")["network_def"] | {"contrasts": ["PD", "PDFS"]}
+    definition.pop("_target_")
+    torch.manual_seed(0)
+    return CrossContrastNet(**definition)
+
+
+def test_synthesis_on_the_gpu_is_that_of_the_cpu() -> None:
+    net, volume = network().eval(), torch.rand(1, 1, 3, 96, 80)
+    infer = SliceStackInferer(["PD", "PDFS"], autocast=False)
+    expected = infer(volume, net)
+    found = infer(volume.cuda(), net.cuda()).cpu()
+    torch.testing.assert_close(found, expected, atol=2e-3, rtol=0)
+
+
+def test_a_step_never_waits_for_the_device() -> None:
+    net = network().cuda()
+    batch = {"image": torch.rand(2, 1, 64, 64).cuda(), "label": torch.rand(2, 1, 64, 64).cuda()}
+    trainer = CrossContrastTrainer(
+        device=torch.device("cuda"),
+        max_epochs=1,
+        train_data_loader=[batch],
+        network=net,
+        optimizer=torch.optim.AdamW(net.parameters(), 1e-3),
+        loss_function=CrossContrastLoss({"content": 0.002, "recon": 0.05, "cross": 1.0}),
+        ema=averaged(net),
+    )
+    trainer._iteration(trainer, batch)  # the first step builds and tunes kernels
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer._iteration(trainer, batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
