@@ -169,6 +169,7 @@ def assemble(
         files=files,
         file_affine=file_affine,
         acquired=acquired,
+        origin=job.source_facts.get("Origin", "acquired"),
         warnings=job.warnings,
         source_facts=job.source_facts,
         decisions=decisions,

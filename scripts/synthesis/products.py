@@ -42,6 +42,7 @@ class Synthesis:
         files: DICOM instances in slice order whose headers the derived series takes; empty for none.
         file_affine: RAS affine of ``files`` as (columns, rows, slices); given with ``files``.
         acquired: an acquired series of the target contrast on the same grid, like ``image``; None where there is none.
+        origin: how source and target came to be, as the page names them: acquired or simulated.
         warnings: one sentence each, for page and report.
         source_facts: what went in, without identifiers.
         decisions: what was decided and why.
@@ -56,6 +57,7 @@ class Synthesis:
     files: tuple[Path, ...] = ()
     file_affine: np.ndarray | None = None
     acquired: MetaTensor | None = None
+    origin: str = "acquired"
     warnings: tuple[str, ...] = ()
     source_facts: Mapping[str, str] = field(default_factory=dict)
     decisions: Mapping[str, str] = field(default_factory=dict)
@@ -181,11 +183,11 @@ def _page(item: Synthesis, model: ModelFacts, created: datetime, facts: Mapping[
     start = float(normal @ affine[:3, 3])
     synthetic = match_grid(item.pred.detach().cpu().numpy()[0], affine_ras(item.pred), affine) / STORED_SCALE
     panes = [
-        Pane(f"{item.source_contrast} acquired (source)", item.source_contrast, _voxels(item.image), False),
+        Pane(f"{item.source_contrast} {item.origin} (source)", item.source_contrast, _voxels(item.image), False),
         Pane(f"{item.target} synthesised", item.target, np.ascontiguousarray(synthetic, dtype=np.float32), True),
     ]
     if item.acquired is not None:
-        panes.append(Pane(f"{item.target} acquired", item.target, _voxels(item.acquired), False))
+        panes.append(Pane(f"{item.target} {item.origin}", item.target, _voxels(item.acquired), False))
     return Report(
         title=f"{item.target} synthesised from {item.source_contrast}",
         panes=tuple(panes),

@@ -124,13 +124,13 @@ def test_its_weights_synthesise_a_folder(run: Path, cache: Path, tmp_path: Path)
 
     from scripts.cli.app import app
 
-    options = ["simulate", "-o", str(tmp_path / "in"), "--shape", "12x192x192", "--plane", "sagittal", "--dicom"]
+    options = ["simulate", "-o", str(tmp_path / "in"), "--shape", "24x192x192", "--plane", "sagittal", "--dicom"]
     assert CliRunner().invoke(app, options).exit_code == 0
     out = tmp_path / "out"
     bundle_run(
         "inference", "inference",
         dataset_dir=tmp_path / "in", output_dir=out, checkpoint=run / "model.pt", accept_simulated="true",
     )  # fmt: skip
-    assert len(list(out.rglob("*.dcm"))) == 12
+    assert len(list(out.rglob("*.dcm"))) == 24
     assert len(list(out.rglob("*.nii.gz"))) == 1
     assert len(list(out.rglob("report.html"))) == 1

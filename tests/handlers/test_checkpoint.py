@@ -254,6 +254,7 @@ def test_an_unknown_key_metric_is_refused(toy: Any, run_dir: Path) -> None:
         run.run()
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")  # torch.compile's own
 def test_wrappers_are_looked_through() -> None:
     network = torch.nn.Linear(2, 2)
     assert bare(AveragedModel(network)).state_dict().keys() == network.state_dict().keys()

@@ -102,7 +102,7 @@ def test_acquired_partner_becomes_the_third_pane(knee_series: Series, random_bun
     request = Request((tmp_path / "pair",), tmp_path / "out", lift=Lift(simulated=True))
     report = synthesize(request, bundle_root=random_bundle)
     assert report["series"][0]["decisions"]["Acquired target"] == "stack 2.1, shown for comparison only"
-    assert "PDFS acquired" in (tmp_path / "out" / "report.html").read_text()
+    assert "PDFS simulated" in (tmp_path / "out" / "report.html").read_text()
     assert any("Simulated input" in warning for warning in report["series"][0]["warnings"])
 
 
