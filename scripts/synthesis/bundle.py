@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import pickle
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +120,8 @@ def load_model(target: str, device: str = "auto", root: Path | None = None) -> M
     import torch
     from monai.bundle import ConfigParser
 
+    from scripts.weights import load_weights
+
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device {device}: unknown; need auto, cpu or cuda")
     if device == "cuda" and not torch.cuda.is_available():
@@ -144,28 +144,3 @@ def load_model(target: str, device: str = "auto", root: Path | None = None) -> M
         preprocessing=parser.get_parsed_content("preprocessing"),
         postprocessing=parser.get_parsed_content("postprocessing"),
     )
-
-
-def load_weights(network: torch.nn.Module, path: Path) -> None:
-    """Load a state dict, or the one under ``model`` of a training checkpoint; every key must fit.
-
-    Raises:
-        WeightsError: unreadable, or made for another network.
-    """
-    import torch
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise WeightsError(
-            f"{path.name}: not a readable state dict; need the bundle's weights; install again"
-        ) from error
-    try:
-        network.load_state_dict(state.get("model", state), strict=True)
-    except (RuntimeError, TypeError, AttributeError):
-        # The cause lists every tensor; one line is enough to know that the file is the wrong one.
-        raise WeightsError(
-            f"{path.name}: made for another network; need weights of inference.yaml's; give those"
-        ) from None

@@ -15,11 +15,12 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
-from scripts.synthesis.bundle import load_weights, read_facts
+from scripts.synthesis.bundle import read_facts
 from scripts.synthesis.cases import Cases
 from scripts.synthesis.jobs import assemble
 from scripts.synthesis.products import FORMATS, write_products
 from scripts.synthesis.staging import staged_output
+from scripts.weights import load_weights
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class LoadWeights:
 
     Args:
         network: the network to fill.
-        checkpoint: a state dict, or a training checkpoint with one under ``model``.
+        checkpoint: a state dict, or the ``best.pt`` or ``last.pt`` of a run.
         bundle_root: bundle folder, whose metadata hold the hash.
     """
 

@@ -11,7 +11,8 @@ from ignite.engine import Engine
 from torch import nn
 
 from scripts.errors import WeightsError
-from scripts.handlers.weights import LoadWeights, describe_weights
+from scripts.handlers.weights import LoadWeights
+from scripts.weights import describe_weights
 
 
 def start(network: nn.Module, path: Path) -> None:

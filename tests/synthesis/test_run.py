@@ -244,7 +244,7 @@ def test_missing_altered_and_foreign_weights_are_told_apart(bundle: Path, tmp_pa
 
     weights.write_bytes(b"not a state dict")
     bless()
-    with pytest.raises(WeightsError, match="not a readable state dict"):
+    with pytest.raises(WeightsError, match="cannot be read as weights"):
         synthesize(_request(tmp_path), bundle_root=bundle)
     torch.save({"some.weight": torch.zeros(3)}, weights)
     bless()
