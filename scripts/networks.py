@@ -11,56 +11,10 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from scripts.blocks import SILU_GAIN, ChannelNorm, IntensityBasis, ResidualBlock, convolution
+
 STRATEGIES = ("no_skip", "zero_skip", "source_skip")
 """What the cross-domain path feeds the decoders: nothing, zeros, or the source's own skips."""
-
-
-SILU_GAIN = 1.68
-"""Keeps the variance of normal values through SiLU: one over the root of E[silu(x)^2] = 0.356."""
-
-
-class ChannelNorm(nn.Module):
-    """Layer normalisation over the channels of each pixel alone: the scale of a code carries nothing."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(B, C, H, W)`` to the same shape."""
-        out = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, 1e-5)
-        return out.permute(0, 3, 1, 2)
-
-
-def convolution(before: int, after: int, size: int = 3, stride: int = 1, gain: float = 1.0) -> nn.Conv2d:
-    """A convolution that keeps unit variance times ``gain``, without a bias at the start.
-
-    PyTorch's default shrinks the signal with each layer until constant biases drown it: the code was then the same
-    everywhere, and training stayed at the level of a fixed intensity mapping.
-    """
-    conv = nn.Conv2d(before, after, size, stride=stride, padding=size // 2)
-    nn.init.normal_(conv.weight, std=gain / (before * size * size) ** 0.5)
-    assert conv.bias is not None
-    nn.init.zeros_(conv.bias)
-    return conv
-
-
-class ResidualBlock(nn.Module):
-    """``x + conv(act(conv(norm(x))))`` with instance normalisation.
-
-    The statistics of the whole slice help to tell tissue from coil shading, which those of one pixel cannot.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.norm = nn.InstanceNorm2d(channels, affine=True)
-        self.conv1 = convolution(channels, channels)
-        self.conv2 = convolution(channels, channels, gain=0.3 * SILU_GAIN)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``(B, C, H, W)`` to the same shape."""
-        return x + self.conv2(F.silu(self.conv1(self.norm(x))))
 
 
 class Encoder(nn.Module):
@@ -75,7 +29,10 @@ class Encoder(nn.Module):
     def __init__(self, in_channels: int, features: Sequence[int], latent_channels: int) -> None:
         super().__init__()
         first = features[0]
-        self.stem = nn.Sequential(convolution(in_channels, first), nn.SiLU(), convolution(first, first, gain=SILU_GAIN))
+        basis = IntensityBasis(in_channels)
+        self.stem = nn.Sequential(
+            basis, convolution(basis.out_channels, first), nn.SiLU(), convolution(first, first, gain=SILU_GAIN)
+        )
         self.levels = nn.ModuleList(
             nn.Sequential(nn.SiLU(), convolution(before, after, stride=2, gain=SILU_GAIN), ResidualBlock(after))
             for before, after in pairwise([*features, latent_channels])
@@ -85,7 +42,7 @@ class Encoder(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """``(B, 1, H, W)``, sides multiples of the stride, to the code and the skips, finest first."""
         skips: list[torch.Tensor] = []
-        x = self.stem((x - 0.3) * 3.0)  # the fixed scale, brought to mean 0 and deviation 1 of a usual slice
+        x = self.stem(x)
         for level in self.levels:
             skips.append(x)
             x = level(x)

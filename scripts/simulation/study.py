@@ -29,7 +29,7 @@ _AXES: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]]
     "coronal": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
     "axial": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
 }
-SIMULATOR_VERSION = "1"
+SIMULATOR_VERSION = "2"
 """Part of every cache key: raise it with any change that alters a simulated voxel."""
 
 
@@ -132,8 +132,8 @@ def draw_study(
     def scan(suppressed: bool) -> Scan:
         length = int(uniform(4, 12))
         sequence = Sequence(
-            repetition_time=uniform(2.0, 4.2),
-            echo_time=uniform(0.012, 0.045),
+            repetition_time=uniform(2.0, 4.0),
+            echo_time=uniform(0.020, 0.040),
             echo_train_length=length,
             echo_spacing=uniform(0.008, 0.011),
         )
