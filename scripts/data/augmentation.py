@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from scripts.simulation.scanner import thermal_noise
+from scripts.simulation.old_scanner import thermal_noise
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scripts.simulation.scanner import draw_coil, sample_k_space, sampled, thermal_noise
+from scripts.simulation.old_scanner import draw_coil, sample_k_space, sampled, thermal_noise
 
 
 def generator(seed: int = 0) -> torch.Generator:

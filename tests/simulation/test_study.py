@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from scripts.simulation.anatomy import Knee
+from scripts.simulation.phantom import Knee
 from scripts.simulation.cohort import simulated_cohort
-from scripts.simulation.parameters import draw_knee
+from scripts.simulation.old_parameters import draw_knee
 from scripts.simulation.study import PLANES, draw_study, grid, simulate_study
 from scripts.simulation.tissue import COMPARTMENTS, INDEX, draw_tissues
 

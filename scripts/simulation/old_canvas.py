@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import torch
 
-from scripts.simulation.shapes import coverage
+from scripts.simulation.anatomy.shapes import coverage
 from scripts.simulation.tissue import COMPARTMENTS, INDEX
 
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scripts.simulation.canvas import Canvas
-from scripts.simulation.parameters import KneeParameters
-from scripts.simulation.shapes import RandomField, capsule, coverage, ellipsoid, join, meet
+from scripts.simulation.old_canvas import Canvas
+from scripts.simulation.old_parameters import KneeParameters
+from scripts.simulation.anatomy.shapes import RandomField, capsule, coverage, ellipsoid, join, meet
 from scripts.simulation.solids import MUSCLES, bones, fat_zone, outline
 
 
