@@ -12,9 +12,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scripts.simulation.anatomy.fields import RandomField
+from scripts.simulation.anatomy.shapes import capsule, coverage, ellipsoid, join, meet
 from scripts.simulation.old_canvas import Canvas
 from scripts.simulation.old_parameters import KneeParameters
-from scripts.simulation.anatomy.shapes import RandomField, capsule, coverage, ellipsoid, join, meet
 from scripts.simulation.solids import MUSCLES, bones, fat_zone, outline
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import torch
 
-from scripts.simulation.old_parameters import KneeParameters
 from scripts.simulation.anatomy.shapes import capsule, cut, ellipsoid, join, meet
+from scripts.simulation.old_parameters import KneeParameters
 
 MUSCLES = (
     # start, end, radii, flat [mm in the knee frame]: vastus medialis and lateralis, biceps, semimembranosus, sartorius,

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from scripts.simulation.phantom import Knee
 from scripts.simulation.old_parameters import KneeParameters, draw_knee
 from scripts.simulation.old_scanner import CoilShading, draw_coil, sample_k_space, thermal_noise
+from scripts.simulation.phantom import Knee
 from scripts.simulation.signal import (
     FAT_SHIFT,
     GYROMAGNETIC_RATIO,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signed distances [mm] to simple solids, negative inside, and smooth random fields to texture and bend them.
+"""Signed distances [mm] to simple solids, negative inside.
 
 Points are tensors ``(3, ...)`` in mm. Distances are exact for capsules and first-order accurate for ellipsoids.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 
 Vector = Sequence[float]
 
@@ -64,35 +63,3 @@ def meet(a: torch.Tensor, b: torch.Tensor, blend: float = 0.0) -> torch.Tensor:
 def coverage(distance: torch.Tensor, edge: float) -> torch.Tensor:
     """Share of a sample of width ``edge`` mm that lies inside, 0..1."""
     return (0.5 - distance / edge).clamp(0, 1)
-
-
-class RandomField:
-    """Smooth random values in space: a periodic lattice of standard normals, interpolated.
-
-    Args:
-        generator: the source of randomness (CPU); the lattice is drawn once, at construction.
-        nodes: lattice points per period and axis.
-        channels: independent fields.
-        smooth: blur the lattice, so that gradients are continuous to the eye; variance is restored.
-    """
-
-    def __init__(self, generator: torch.Generator, nodes: int = 32, channels: int = 1, smooth: bool = False) -> None:
-        lattice = torch.randn(1, channels, nodes, nodes, nodes, generator=generator)
-        if smooth:
-            padded = F.pad(lattice, (1, 1, 1, 1, 1, 1), mode="circular")
-            lattice = F.avg_pool3d(padded, 3, stride=1)
-            fine = F.interpolate(F.pad(lattice, (2,) * 6, mode="circular"), scale_factor=4, mode="trilinear")
-            fine = F.avg_pool3d(fine, 5, stride=1, padding=2)
-            lattice = fine[..., 8:-8, 8:-8, 8:-8]
-            lattice = lattice / lattice.std()
-        self.period = float(nodes)
-        self.lattice = F.pad(lattice, (0, 1, 0, 1, 0, 1), mode="circular")
-
-    def __call__(self, points: torch.Tensor, cell: Vector) -> torch.Tensor:
-        """Values ``(channels, ...)`` at ``points``; ``cell`` is the distance [mm] between lattice points per axis."""
-        where = points / _column(cell, points) / self.period  # in periods
-        where = (where - where.floor()) * 2 - 1
-        grid = where.movedim(0, -1).reshape(1, 1, 1, -1, 3)
-        lattice = self.lattice.to(points.device)
-        values = F.grid_sample(lattice, grid, mode="bilinear", align_corners=True)
-        return values.reshape(lattice.shape[1], *points.shape[1:])
