@@ -33,7 +33,7 @@ class RandomField:
         self.lattice = F.pad(lattice, (0, 1, 0, 1, 0, 1), mode="circular")
 
     def __call__(self, points: Tensor, cell: Sequence[float]) -> Tensor:
-        """Values ``(channels, ...)`` at ``points`` ``(3, ...)``; ``cell`` is the distance [mm] between lattice points."""
+        """Values ``(channels, ...)`` at ``points`` ``(3, ...)``; ``cell``: distance [mm] between lattice points."""
         column = torch.tensor(cell, dtype=points.dtype, device=points.device).view(3, *([1] * (points.ndim - 1)))
         where = points / column / self.period  # in periods
         where = (where - where.floor()) * 2 - 1

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Joint fluid in its real places: film, crevices, suprapatellar pouch, gutters, posterior recesses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scripts.simulation.anatomy.bones import Bones
+from scripts.simulation.anatomy.shapes import capsule, ellipsoid, join, meet
+
+
+def joint_fluid(q: Tensor, bones: Bones, amount: float, wave: Tensor) -> Tensor:
+    """Distance to the fluid [mm], negative inside; lay it after cartilage, menisci and ligaments, which displace it.
+
+    Args:
+        q: points of the standard knee, ``(3, ...)`` [mm].
+        bones: the bones at these points.
+        amount: 0 dry, 1 physiological, 3 a clear effusion, 5 a tense one.
+        wave: smooth field of unit variance that roughens the recesses.
+    """
+    x, y, z = q
+    # A film on the condyles and in the patellofemoral joint: thin, under the cartilage's surface elsewhere.
+    film = torch.minimum(bones.femur, bones.patella) - (2.3 + 0.45 * amount + 0.25 * wave)
+    film = meet(film, ellipsoid(q, (0, -4, 14), (40, 40, 34)))
+    # Between femur and tibia, and around the cruciates in the notch.
+    between = meet(ellipsoid(q, (0, 2, 0), (39, 27, 8)), torch.minimum(bones.femur, bones.tibia) - 4.5)
+    notch = ellipsoid(q, (0, 12, 9), (8, 5 + 3.0 * amount, 8)) + 1.8 * wave
+    # The pouch lies between quadriceps tendon and prefemoral fat: a slit that fills from below.
+    lean = -42.5 - 0.06 * (z - 55)
+    thick = 0.15 + 0.95 * amount
+    pouch = ellipsoid(
+        torch.stack((x - 1, y - lean, z - 57)), (0, 0, 0), (19 + 2 * amount, thick, 22 + 2 * min(amount, 5.0))
+    )
+    gutter = 0.2 + 1.1 * amount
+    gutters = join(
+        ellipsoid(q, (36, -12, 24), (gutter, 14, 15)), ellipsoid(q, (-36, -12, 24), (0.9 * gutter, 14, 15))
+    )
+    # Behind each condyle, under the heads of gastrocnemius, and along the popliteus tendon.
+    recess = 0.3 + 0.9 * amount
+    behind = join(
+        ellipsoid(q, (-20, 33, 17), (11, recess, 11)), ellipsoid(q, (21, 34, 17), (9, 0.7 * recess, 9))
+    )
+    popliteus = capsule(q, (30, 14, 4), (22, 24, -12), (0.4 + 0.5 * amount, 0.3 + 0.5 * amount))
+    hoffa = ellipsoid(q, (0, -25, -2), (8, 0.4 + 0.6 * amount, 2 + amount))
+    recesses = join(join(pouch, gutters, 2), join(behind, join(popliteus, hoffa)), 1)
+    out = join(join(film, between), recesses + 0.5 * wave, 1)
+    out = torch.minimum(out, notch)
+    return out if amount > 0 else out + 10
+
+
+def synovium(q: Tensor, fluid: Tensor, wave: Tensor) -> Tensor:
+    """Distance [mm] to what lines the fluid and to the loose tissue among the cruciates."""
+    lining = fluid - 0.9
+    intercondylar = ellipsoid(q, (0, 9, 6), (9, 16, 9)) + 2.2 * wave
+    return torch.minimum(lining, intercondylar)
+
+
+def fat_pads(q: Tensor) -> Tensor:
+    """Distance [mm] to the pads of fat in the joint: Hoffa's, suprapatellar, prefemoral, between the cruciates' feet."""
+    hoffa = ellipsoid(q, (0, -34, 4), (31, 19, 25))
+    suprapatellar = ellipsoid(q, (1, -52, 55), (14, 4.5, 7))
+    prefemoral = ellipsoid(q, (0, -31, 62), (20, 8, 26))
+    return join(join(hoffa, suprapatellar), prefemoral)
