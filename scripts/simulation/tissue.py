@@ -55,6 +55,9 @@ COMPARTMENTS: tuple[Compartment, ...] = (
     Compartment("synovium", (1.000, 1.150), (0.055, 0.050), 0.80),
     Compartment("artery", (1.440, 1.930), (0.250, 0.200), 0.10),
     Compartment("vein", (1.440, 1.930), (0.150, 0.120), 0.70),
+    Compartment("tear_fluid", (1.300, 1.500), (0.052, 0.046), 0.88),  # frayed, soaked fibres: T2 30-60 ms
+    Compartment("blood", (0.950, 1.150), (0.110, 0.090), 0.92),  # settled cells of a fresh haemarthrosis
+    Compartment("metal", (1.0, 1.0), (0.001, 0.001), 0.0),
 )
 INDEX: dict[str, int] = {tissue.name: i for i, tissue in enumerate(COMPARTMENTS)}
 FAT: torch.Tensor = torch.tensor([tissue.is_fat for tissue in COMPARTMENTS])
