@@ -33,14 +33,10 @@ def joint_fluid(q: Tensor, bones: Bones, amount: float, wave: Tensor) -> Tensor:
         torch.stack((x - 1, y - lean, z - 57)), (0, 0, 0), (19 + 2 * amount, thick, 22 + 2 * min(amount, 5.0))
     )
     gutter = 0.2 + 1.1 * amount
-    gutters = join(
-        ellipsoid(q, (36, -12, 24), (gutter, 14, 15)), ellipsoid(q, (-36, -12, 24), (0.9 * gutter, 14, 15))
-    )
+    gutters = join(ellipsoid(q, (36, -12, 24), (gutter, 14, 15)), ellipsoid(q, (-36, -12, 24), (0.9 * gutter, 14, 15)))
     # Behind each condyle, under the heads of gastrocnemius, and along the popliteus tendon.
     recess = 0.3 + 0.9 * amount
-    behind = join(
-        ellipsoid(q, (-20, 33, 17), (11, recess, 11)), ellipsoid(q, (21, 34, 17), (9, 0.7 * recess, 9))
-    )
+    behind = join(ellipsoid(q, (-20, 33, 17), (11, recess, 11)), ellipsoid(q, (21, 34, 17), (9, 0.7 * recess, 9)))
     popliteus = capsule(q, (30, 14, 4), (22, 24, -12), (0.4 + 0.5 * amount, 0.3 + 0.5 * amount))
     hoffa = ellipsoid(q, (0, -25, -2), (8, 0.4 + 0.6 * amount, 2 + amount))
     recesses = join(join(pouch, gutters, 2), join(behind, join(popliteus, hoffa)), 1)
@@ -57,7 +53,7 @@ def synovium(q: Tensor, fluid: Tensor, wave: Tensor) -> Tensor:
 
 
 def fat_pads(q: Tensor) -> Tensor:
-    """Distance [mm] to the pads of fat in the joint: Hoffa's, suprapatellar, prefemoral, between the cruciates' feet."""
+    """Distance [mm] to the pads of fat in the joint: Hoffa's, suprapatellar, prefemoral."""
     hoffa = ellipsoid(q, (0, -34, 4), (31, 19, 25))
     suprapatellar = ellipsoid(q, (1, -52, 55), (14, 4.5, 7))
     prefemoral = ellipsoid(q, (0, -31, 62), (20, 8, 26))

@@ -21,8 +21,8 @@ from scripts.simulation.anatomy.ligaments import ligaments
 from scripts.simulation.anatomy.marrow import cortex_thickness, marrow
 from scripts.simulation.anatomy.menisci import menisci
 from scripts.simulation.anatomy.muscles import TENDON_GIRTH, Muscles, muscles, swell
-from scripts.simulation.anatomy.parameters import KneeParameters
 from scripts.simulation.anatomy.outline import fascia, fat_thickness
+from scripts.simulation.anatomy.parameters import KneeParameters
 from scripts.simulation.anatomy.shapes import coverage
 from scripts.simulation.anatomy.vessels import vessels
 
@@ -116,9 +116,7 @@ class Knee:
         p = self.parameters
         shell = cortex_thickness(q, fields.wave[1])
         vessel = torch.exp(-fields.thread.square().sum(0) / (0.13**2 * p.vascularity + 1e-6))
-        inside = marrow(
-            q, solid, p.red_marrow, p.marrow_texture, fields.wide, fields.wave, fields.grain, vessel
-        )
+        inside = marrow(q, solid, p.red_marrow, p.marrow_texture, fields.wide, fields.wave, fields.grain, vessel)
         for name in ("femur", "tibia", "patella", "fibula"):
             distance = getattr(solid, name)
             canvas.lay(name, distance + shell, inside)
@@ -164,9 +162,7 @@ class Knee:
         canvas.lay("nerve", nerve, {"connective": 0.45 + 0.3 * fascicles, "subcutaneous_fat": 0.35 * (1 - fascicles)})
         canvas.lay("fascia", deep.abs() - (0.22 + 0.12 * fields.wave[0]), {"connective": 0.6})
 
-    def _lay_muscles(
-        self, canvas: Canvas, q: Tensor, points: Tensor, deep: Tensor, fields: _Fields, step: int
-    ) -> None:
+    def _lay_muscles(self, canvas: Canvas, q: Tensor, points: Tensor, deep: Tensor, fields: _Fields, step: int) -> None:
         p = self.parameters
 
         def found(at: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -10,10 +12,12 @@ from scripts.simulation.anatomy.shapes import capsule, join
 
 Place = tuple[float, float, float]
 _ARTERY: tuple[tuple[Place, float], ...] = (
-    ((-10, 24, 120), 3.3), ((-2, 28, 70), 3.2), ((2, 31, 30), 3.0), ((3, 32, 0), 2.8), ((4, 33, -45), 2.6), ((6, 30, -120), 1.8),
+    ((-10, 24, 120), 3.3), ((-2, 28, 70), 3.2), ((2, 31, 30), 3.0), ((3, 32, 0), 2.8), ((4, 33, -45), 2.6),
+    ((6, 30, -120), 1.8),
 )  # fmt: skip
 _VEIN: tuple[tuple[Place, float], ...] = (
-    ((-4, 31, 120), 4.2), ((3, 35, 70), 4.2), ((5, 38, 30), 4.0), ((4, 38, 0), 3.6), ((1, 38, -45), 3.0), ((1, 34, -120), 2.2),
+    ((-4, 31, 120), 4.2), ((3, 35, 70), 4.2), ((5, 38, 30), 4.0), ((4, 38, 0), 3.6), ((1, 38, -45), 3.0),
+    ((1, 34, -120), 2.2),
 )  # fmt: skip
 _NERVE: tuple[tuple[Place, float], ...] = (
     ((6, 46, 120), 4.0), ((7, 46, 70), 3.6), ((5, 46, 20), 3.2), ((3, 45, -30), 3.0), ((3, 40, -120), 2.4),
@@ -53,6 +57,6 @@ def vessels(q: Tensor) -> dict[str, Tensor]:
 
 def _chain(q: Tensor, places: tuple[tuple[Place, float], ...]) -> Tensor:
     out = torch.full_like(q[0], 1e3)
-    for (start, first), (end, last) in zip(places, places[1:], strict=False):
+    for (start, first), (end, last) in pairwise(places):
         out = torch.minimum(out, capsule(q, start, end, (first, last)))
     return out
