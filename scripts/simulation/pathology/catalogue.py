@@ -31,6 +31,8 @@ KINDS: dict[str, type[LocalLesion]] = {
     "metal": Metal,
 }
 """The class of each kind of lesion."""
+FREE = "free"
+"""Key of the chance that a knee has no lesion."""
 DECOYS = ("red_marrow",)
 """Kinds that are normal and only look like a lesion."""
 
@@ -44,8 +46,9 @@ def draw_lesions(ranges: Ranges) -> tuple[LesionParameters, ...]:
     """Draw the lesions of one knee.
 
     Args:
-        ranges: the preset's section ``lesions``: for each kind ``chance`` (0..1), ``count``, ``size`` [mm],
-            ``strength`` (0..1) and ``place`` (weights by place). A kind that is not named does not occur.
+        ranges: the preset's section ``lesions``: ``free``, the chance (0..1) of a knee without lesions, decoys apart;
+            then for each kind ``chance`` (0..1; 1 even in a knee that is free), ``count``, ``size`` [mm], ``strength``
+            (0..1) and ``place`` (weights by place). A kind that is not named does not occur.
 
     Returns:
         What was drawn, in the order in which it is applied. Each kind, and each lesion of a kind, draws from a stream
@@ -55,8 +58,9 @@ def draw_lesions(ranges: Ranges) -> tuple[LesionParameters, ...]:
         ValueError: for a kind or a place that does not exist, or a size or strength out of range.
     """
     for name in ranges.spec:
-        if name not in KINDS:
+        if name not in KINDS and name != FREE:
             raise ValueError(f"{ranges.path}/{name} is no kind of lesion; choose among {', '.join(KINDS)}.")
+    free = FREE in ranges.spec and ranges.happens(FREE)
     drawn: list[LesionParameters] = []
     for name in (name for name in KINDS if name in ranges.spec):
         section = ranges.section(name)
@@ -65,7 +69,8 @@ def draw_lesions(ranges: Ranges) -> tuple[LesionParameters, ...]:
             raise ValueError(
                 f"{section.path}/place has no {', '.join(sorted(unknown))}; choose among {', '.join(PLACES[name])}."
             )
-        there, count = section.happens("chance"), int(section.value("count"))
+        chance, count = section.value("chance"), int(section.value("count"))
+        there = chance >= 1 or (section.uniform() < chance and (name in DECOYS or not free))
         for number in range(count if there else 0):
             own = Ranges(section.spec, section.seed, f"{section.path}/{number}")
             size, strength, place = own.value("size"), own.value("strength"), own.choose("place")
