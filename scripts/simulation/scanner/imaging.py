@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From compartments to magnitudes, for slices that can be computed together.
+
+The object is shaded by the coil and the transmit field, suppressed, taken to k-space with the T2 decay of the train,
+sampled, and brought back. Sensitivities vary over centimetres and the point spread over a millimetre, so the elements
+of a coil share one noise-free transform and differ in weight, phase and noise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from scripts.simulation.maps import TissueMaps
+from scripts.simulation.scanner import noise, surroundings
+from scripts.simulation.scanner.metal import displace, excited
+from scripts.simulation.scanner.motion import rotate
+from scripts.simulation.scanner.plan import CURVES, WATER_CURVES, Plan, make_plan, noise_scale
+from scripts.simulation.scanner.scan import Environment, Scan
+from scripts.simulation.scanner.smooth import spread
+from scripts.simulation.scanner.vendor import to_counts
+from scripts.simulation.tissue import TissueTable
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One slice of one scan, to be imaged.
+
+    Args:
+        maps: of the knee; slices of one knee should share the object.
+        index: of the slice.
+        scan: sequence, suppression and noise level.
+        tissues: of the knee.
+        environment: field strength, coil and field errors.
+        seed: of the noise; the slice's number is added to it.
+        as_if: the scan whose readout, point spread, motion and processing the image has; None is ``scan`` itself.
+        nominal: suppression without field errors, and no ghosts.
+    """
+
+    maps: TissueMaps
+    index: int
+    scan: Scan
+    tissues: TissueTable
+    environment: Environment
+    seed: int
+    as_if: Scan | None = None
+    nominal: bool = False
+
+    @property
+    def geometry(self) -> Scan:
+        """The scan that the image's geometry is taken from."""
+        return self.as_if or self.scan
+
+
+class Imager:
+    """Computes images; keeps the plans and shares that several frames have in common.
+
+    Args:
+        shape: rows and columns of the images.
+        device: where to compute.
+        frames: all that will be imaged, so that shares are kept as long as another scan of a slice needs them.
+    """
+
+    def __init__(self, shape: tuple[int, int], device: torch.device, frames: Sequence[Frame]) -> None:
+        self.shape, self.device = shape, device
+        self._uses = Counter((id(frame.maps), frame.index) for frame in frames)
+        self._plans: dict[tuple[int, ...], Plan] = {}
+        self._shares: dict[tuple[int, int], Tensor] = {}
+
+    def plan(self, frame: Frame) -> Plan:
+        """What the frame's scan multiplies compartments and k-space with."""
+        key = (id(frame.scan), id(frame.as_if), id(frame.tissues), id(frame.environment), int(frame.nominal))
+        if key not in self._plans:
+            self._plans[key] = make_plan(
+                frame.scan, frame.tissues, frame.environment, self.shape, frame.geometry, frame.nominal
+            )
+        return self._plans[key]
+
+    def kind(self, frame: Frame, with_noise: bool) -> tuple[int, bool, bool, int, bool]:
+        """What frames have to agree in to be computed together; the fourth entry is the number of receivers."""
+        plan, coil = self.plan(frame), frame.environment.coil
+        receivers = coil.receivers if with_noise else 1
+        metal = surroundings.needs_pixels(frame.environment)
+        return frame.geometry.readout.axis, plan.taken is None, plan.blood is None, receivers, metal
+
+    def image(self, frames: Sequence[Frame], with_noise: bool) -> tuple[Tensor, Tensor]:
+        """Noise-free and noisy magnitudes ``(B, H, W)`` of frames that agree in `kind`."""
+        plans = [self.plan(frame) for frame in frames]
+        coil = frames[0].environment.coil
+        several = with_noise and coil.receivers > 1
+        around = self._surroundings(frames, several)
+        objects = self._objects(frames, plans, around)
+        if frames[0].geometry.readout.axis == -2:  # phase encoding along the rows of what follows
+            objects, around = objects.mT, around.mT
+        signal = self._to_image(objects, plans)
+        signal = self._turn(signal, frames)
+        fading = self._stack([plan.fading for plan in plans])
+        after = around[:, surroundings.CORRECT] * fading[:, None, :]
+        counts = torch.tensor([frame.geometry.vendor.counts for frame in frames], device=self.device)[:, None, None]
+        clean = seen = to_counts(signal.abs() * after, counts)
+        if with_noise:
+            noise_images = self._noise(frames, plans) * around[:, None, surroundings.AMPLIFY]
+            if several:
+                real, imaginary = around[:, -2 * coil.receivers :].chunk(2, dim=1)
+                noise_images = noise_images + signal[:, None] * torch.complex(real, imaginary)
+                magnitude = torch.view_as_real(noise_images).square().sum((1, -1)).sqrt()
+            else:
+                magnitude = (signal + noise_images[:, 0]).abs()
+            seen = to_counts(magnitude * after, counts)
+        if frames[0].geometry.readout.axis == -2:
+            clean, seen = clean.mT, seen.mT
+        return clean, seen
+
+    def _surroundings(self, frames: Sequence[Frame], several: bool) -> Tensor:
+        maps = [
+            surroundings.surroundings(
+                frame.scan,
+                frame.environment,
+                frame.maps.affine_lps,
+                frame.index,
+                self.shape,
+                frame.geometry,
+                not frame.nominal,
+                several,
+            )
+            for frame in frames
+        ]
+        values = torch.stack(maps).to(self.device)
+        return values if surroundings.needs_pixels(frames[0].environment) else spread(values, self.shape)
+
+    def _objects(self, frames: Sequence[Frame], plans: Sequence[Plan], around: Tensor) -> Tensor:
+        """Signal of each curve of T2 decay, shaded and suppressed, ``(B, R, H, W)``."""
+        found = []
+        for number, (frame, plan) in enumerate(zip(frames, plans, strict=True)):
+            parts = [part for part in (plan.shares, plan.blood, plan.taken) if part is not None]
+            signals = (torch.cat(parts).to(self.device) @ self._dense(frame)).view(-1, *self.shape)
+            curves = signals[: CURVES + (plan.blood is not None)]
+            if plan.taken is not None:
+                taken, hit = signals[-len(plan.taken) :], around[number, surroundings.HITS]
+                curves[:WATER_CURVES] -= hit[0] * taken[:WATER_CURVES] + hit[1] * taken[WATER_CURVES : 2 * WATER_CURVES]
+                curves[WATER_CURVES:CURVES] -= hit[2] * taken[2 * WATER_CURVES :]
+            curves = curves * around[number, surroundings.SHADE]
+            if surroundings.needs_pixels(frame.environment):
+                curves = self._past_metal(curves, frame, plan)
+            found.append(curves)
+        return torch.stack(found)
+
+    def _past_metal(self, curves: Tensor, frame: Frame, plan: Plan) -> Tensor:
+        error = surroundings.metal_error(frame.environment, frame.maps.affine_lps, frame.index, self.shape)
+        error = error.to(self.device)
+        curves, pixels = curves * excited(error), error * plan.metal_pixels
+        if frame.geometry.readout.axis == -2:
+            return displace(curves.mT, pixels.mT).mT
+        return displace(curves, pixels)
+
+    def _to_image(self, objects: Tensor, plans: Sequence[Plan]) -> Tensor:
+        """Complex image after decay, displacement and sampling, ``(B, P, R)``."""
+        lines = torch.fft.fft(objects, dim=-2) * self._stack([plan.phase for plan in plans])[..., None]
+        fat = lines[:, WATER_CURVES:CURVES].sum(1)
+        water = lines[:, :WATER_CURVES].sum(1)
+        if lines.shape[1] > CURVES:
+            water = water + lines[:, CURVES]
+        readout = self._stack([plan.readout for plan in plans])
+        both = torch.fft.fft(torch.stack((water, fat), dim=1), dim=-1) * readout[:, :, None, :]
+        return torch.fft.ifft2(self._in_plane(both.sum(1), plans))
+
+    def _noise(self, frames: Sequence[Frame], plans: Sequence[Plan]) -> Tensor:
+        """Complex noise of each receiver, ``(B, n, P, R)``."""
+        drawn = []
+        for frame, plan in zip(frames, plans, strict=True):
+            generator = torch.Generator().manual_seed(noise.slice_seed(frame.seed, frame.index))
+            along_phase, along_read = plan.weights
+            white = noise.draw_k_space((along_phase > 0, along_read > 0), frame.environment.coil.receivers, generator)
+            drawn.append(white)
+        scale = torch.tensor([noise_scale(plan) for plan in plans], device=self.device)[:, None, None]
+        weight = self._stack([plan.weights[0] for plan in plans])[:, :, None] * scale
+        weight = weight * self._stack([plan.weights[1] for plan in plans])[:, None, :]
+        weight = self._in_plane(weight, plans)
+        return torch.fft.ifft2(torch.stack(drawn).to(self.device) * weight[:, None])
+
+    def _in_plane(self, values: Tensor, plans: Sequence[Plan]) -> Tensor:
+        if all(plan.plane is None for plan in plans):
+            return values
+        one = torch.ones(values.shape[-2:])
+        return values * self._stack([one if plan.plane is None else plan.plane for plan in plans])
+
+    def _turn(self, signal: Tensor, frames: Sequence[Frame]) -> Tensor:
+        angles = [frame.geometry.motion.angle for frame in frames]
+        if not any(angles):
+            return signal
+        sign = 1 if frames[0].geometry.readout.axis == -1 else -1
+        return rotate(signal, sign * torch.tensor(angles, device=self.device))
+
+    def _dense(self, frame: Frame) -> Tensor:
+        key = (id(frame.maps), frame.index)
+        self._uses[key] -= 1
+        dense = self._shares.pop(key, None)
+        if dense is None:
+            dense = frame.maps.dense(frame.index).to(self.device).flatten(1)
+        if self._uses[key] > 0:
+            self._shares[key] = dense
+        return dense
+
+    def _stack(self, tensors: Sequence[Tensor]) -> Tensor:
+        return torch.stack(list(tensors)).to(self.device)
