@@ -8,9 +8,6 @@ from torch import Tensor
 
 from scripts.simulation.pathology.base import EDGE, LesionParameters, LocalLesion, Patch, fade
 
-CARTILAGE = {"femoral_cartilage": 2.2, "medial_tibial_cartilage": 2.4, "lateral_tibial_cartilage": 2.6,
-             "patellar_cartilage": 3.0}  # fmt: skip
-"""Thickness [mm] that a defect's depth refers to."""
 BONES = ("femur", "tibia", "patella", "fibula")
 PATTERNS = ("oblique", "vertical", "radial", "complex")
 _PATTERN_WEIGHTS = (0.45, 0.20, 0.15, 0.20)
@@ -92,8 +89,12 @@ class CartilageDefect(LocalLesion):
         across = (offset - along * normal).square().sum(0).sqrt()
         wave = self.waves(patch.q, 0.35 * self.size + 1.5)
         crater = fade(across - 0.5 * self.size + 0.07 * self.size * wave[0], 0.8) * (along.abs() < 14)
-        kept = CARTILAGE[structure] * (1 - self.strength) * (1 + 0.15 * wave[1]) - 0.5 * self.strength
-        weight = crater * fade(kept - own, EDGE) * (own <= bones.min(0).values)
+        # How deep a point lies is told by its share of the superficial layer, whatever the thickness there: it rises
+        # from none at a quarter of the way from the bone to all at .85.
+        superficial, deep = patch.share("cartilage_superficial"), patch.share("cartilage_deep")
+        height = superficial / (superficial + deep).clamp_min(1e-3)
+        kept = (1 - self.strength - 0.25) / 0.6 + 0.12 * wave[1]
+        weight = crater * fade(kept - height, 0.3) * (own <= bones.min(0).values)
         patch.replace(weight, ("cartilage_deep", "cartilage_superficial"), {"fluid": 1.0}, "joint_fluid")
 
 

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tells one random scene from another: its body, the regions in it and the solids in front of them."""
+"""Solids of random form, made of random stuff: what a scene that is no knee is put together from."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 
+from scripts.simulation.anatomy.canvas import Material
+from scripts.simulation.anatomy.shapes import capsule, ellipsoid, join
 from scripts.simulation.ranges import Ranges
 from scripts.simulation.tissue import COMPARTMENTS, INDEX
 
@@ -64,6 +70,12 @@ class Stuff:
         if self.texture not in TEXTURES:
             raise ValueError(f"Texture {self.texture!r} is unknown; choose one of {', '.join(TEXTURES)}.")
 
+    def material(self, textures: Mapping[str, Tensor]) -> Material:
+        """Its compartments, given the fields ``(...)`` of unit variance that `TEXTURES` names."""
+        admixed = (self.share + self.contrast * textures[self.texture]).clamp(0, 1)
+        whole = (1 - self.loss * textures["fine"].abs()).clamp(0.2, 1)
+        return {self.main: whole * (1 - admixed), self.admixed: whole * admixed}
+
 
 @dataclass(frozen=True)
 class Solid:
@@ -101,84 +113,41 @@ class Solid:
         if min(self.length, self.girth) <= 0 or min(self.rough, self.soft, self.shell, self.layer) < 0:
             raise ValueError(f"A {self.form} needs sizes above zero and thicknesses of at least zero, in mm: {self}.")
 
+    @property
+    def reach(self) -> float:
+        """Distance [mm] from the centre beyond which there is nothing of it."""
+        return self.length + 1.1 * self.girth + 3 * self.rough + self.soft + 1.5 * self.layer
 
-@dataclass(frozen=True)
-class ShapesParameters:
-    """One random scene.
+    def offset(self, points: Tensor) -> Tensor:
+        """Points ``(3, ...)`` relative to the centre [mm]."""
+        return points - column(self.centre, points)
 
-    Args:
-        seed: of its fields.
-        turn: direction of the body's long axis, unit length.
-        centre: of the body [mm].
-        radii: half-axes of the body across and along its long axis [mm].
-        rough: unevenness of the outline [mm].
-        skin: its thickness [mm].
-        fat: thickness of the fat under the skin [mm].
-        septa: strength of the septa in that fat, 0..1.
-        cell: size of the regions inside [mm].
-        film: thickness of what parts the regions [mm], 0 for none.
-        between: what the film is made of.
-        threads: share of the same that runs as thin walls and threads through the regions, 0..1.
-        streaks: direction of streaks, unit length.
-        regions: what the regions are made of.
-        solids: shapes in front of the regions, the first in front of all.
-    """
+    def aside(self, points: Tensor) -> Tensor:
+        """Distance [mm] of points from the centre, across the axis to the side on which the layer lies."""
+        return (self.offset(points) * column(perpendicular(self.axis), points)).sum(0)
 
-    seed: int
-    turn: Vector
-    centre: Vector
-    radii: Vector
-    rough: float
-    skin: float
-    fat: float
-    septa: float
-    cell: float
-    film: float
-    between: Stuff
-    threads: float
-    streaks: Vector
-    regions: tuple[Stuff, ...]
-    solids: tuple[Solid, ...]
-
-    def __post_init__(self) -> None:
-        if not self.regions or min(*self.radii, self.cell) <= 0 or min(self.skin, self.fat, self.film, self.rough) < 0:
-            raise ValueError("A scene needs a region, radii and cells above zero, and thicknesses of at least zero.")
+    def distance(self, points: Tensor) -> Tensor:
+        """Signed distance [mm] of points ``(3, ...)`` to its even surface."""
+        pairs = list(zip(self.centre, self.axis, strict=True))
+        first, last = ([c + half * a for c, a in pairs] for half in (-self.length, self.length))
+        if self.form == "rod":
+            return capsule(points, first, last, (self.girth, 0.7 * self.girth))
+        offset = self.offset(points)
+        squared, along = offset.square().sum(0), (offset * column(self.axis, points)).sum(0)
+        if self.form == "sheet":
+            return torch.maximum((along - 0.004 * squared).abs() - self.girth, squared.sqrt() - self.length)
+        across = squared - along.square()
+        level = (across / self.girth**2 + (along / self.length).square()).clamp_min(1e-9).sqrt()
+        gradient = (across / self.girth**4 + along.square() / self.length**4).clamp_min(1e-12).sqrt()
+        body = level * (level - 1) / gradient
+        if self.form == "blob":
+            return body
+        # A bone widens to a knob at one end.
+        return join(body, ellipsoid(points, last, (1.1 * self.girth,) * 3), 0.6 * self.girth)
 
 
-def draw_shapes(ranges: Ranges) -> ShapesParameters:
-    """Draw one scene from a preset's section ``shapes``."""
-    body, inside = ranges.section("body"), ranges.section("inside")
-    centre = (body.value("shift"), body.value("shift"), body.value("shift"))
-    radii = (body.value("across"), body.value("across"), body.value("along"))
-    solids: list[Solid] = []
-    for form in FORMS:
-        section = ranges.section(form)
-        for number in range(int(section.value("count"))):
-            own = Ranges(section.spec, section.seed, f"{section.path}/{number}")
-            solids.append(_draw_solid(form, own, ranges, centre, radii))
-    order = torch.rand(len(solids), generator=inside.generator).tolist()
-    # Bones lie behind what lies on them; small things in front of large ones, or they would never be seen.
-    solids = [solid for _, solid in sorted(zip(order, solids, strict=True), key=lambda one: _depth(*one))]
-    return ShapesParameters(
-        seed=int(torch.randint(2**31, (), generator=inside.generator)),
-        turn=_direction(body, toward=(0.0, 0.0, 3.0)),
-        centre=centre,
-        radii=radii,
-        rough=body.value("rough"),
-        skin=body.value("skin"),
-        fat=body.value("fat"),
-        septa=body.value("septa"),
-        cell=inside.value("cell"),
-        film=inside.value("film") if inside.happens("film_chance") else 0.0,
-        between=_draw_stuff(inside, "film_stuff"),
-        threads=inside.value("threads"),
-        streaks=_direction(inside),
-        regions=tuple(_draw_stuff(inside, "stuff") for _ in range(max(int(inside.value("count")), 1))),
-        solids=tuple(solids),
-    )
-
-
-def _draw_stuff(ranges: Ranges, name: str) -> Stuff:
+def draw_stuff(ranges: Ranges, name: str) -> Stuff:
+    """Draw what something is made of: its kind by the weights of the entry ``name``, then its mixture."""
     kind = ranges.choose(name)
     if kind not in _STUFF:
         raise ValueError(f"{ranges.path}/{name} has no {kind!r}; choose among {', '.join(_STUFF)}.")
@@ -196,30 +165,49 @@ def _draw_stuff(ranges: Ranges, name: str) -> Stuff:
     )
 
 
-def _draw_solid(form: str, own: Ranges, scene: Ranges, centre: Vector, radii: Vector) -> Solid:
+def draw_solid(form: str, own: Ranges, inside: Mapping[str, Any], centre: Vector, radii: Vector) -> Solid:
+    """Draw one solid.
+
+    Args:
+        form: one of `FORMS`.
+        own: ranges of the form; a stream for this solid alone.
+        inside: the scene's section ``inside``, for what the form does not say of its stuff.
+        centre: of the body [mm].
+        radii: of the body [mm].
+    """
     length, slender = own.value("length"), own.value("slender")
     place = tuple(c + 0.8 * min(r, 70.0) * own.uniform(-1, 1) for c, r in zip(centre, radii, strict=True))
-    stuff = Ranges({**scene.spec["inside"], **own.spec}, own.seed, f"{own.path}/stuff")
+    stuff = Ranges({**inside, **own.spec}, own.seed, f"{own.path}/stuff")
     return Solid(
         form=form,
         centre=(place[0], place[1], place[2]),
-        axis=_direction(own),
+        axis=draw_direction(own),
         length=length,
         girth=length * slender,
         rough=own.value("rough"),
         soft=own.value("soft") if own.happens("soft_chance") else 0.0,
         shell=own.value("shell") if own.happens("shell_chance") else 0.0,
         layer=own.value("layer") if own.happens("layer_chance") else 0.0,
-        stuff=_draw_stuff(stuff, "stuff"),
-        coat=_draw_stuff(stuff, "coat"),
+        stuff=draw_stuff(stuff, "stuff"),
+        coat=draw_stuff(stuff, "coat"),
     )
 
 
-def _depth(order: float, solid: Solid) -> float:
-    return min(solid.girth, solid.length) * (0.5 + order)
-
-
-def _direction(ranges: Ranges, toward: Vector = (0.0, 0.0, 0.0)) -> Vector:
+def draw_direction(ranges: Ranges, toward: Vector = (0.0, 0.0, 0.0)) -> Vector:
+    """Draw a unit vector: any direction, or one around ``toward`` if that is longer than one."""
     vector = torch.randn(3, generator=ranges.generator) + torch.tensor(toward)
     x, y, z = (vector / vector.square().sum().sqrt().clamp_min(1e-6)).tolist()
     return (x, y, z)
+
+
+def perpendicular(axis: Vector) -> Vector:
+    """A unit vector across another."""
+    x, y, z = axis
+    a, b, c = (0.0, z, -y) if abs(x) < 0.7 else (-z, 0.0, x)
+    length = math.sqrt(a * a + b * b + c * c)
+    return (a / length, b / length, c / length)
+
+
+def column(values: Vector, like: Tensor) -> Tensor:
+    """A vector as a tensor ``(3, 1, ...)`` that broadcasts with points."""
+    return torch.tensor(values, dtype=like.dtype, device=like.device).view(3, *([1] * (like.ndim - 1)))

@@ -6,15 +6,107 @@ A network that meets them learns how contrast and shading go together rather tha
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from scripts.simulation.anatomy.canvas import Canvas, Material, Sample
 from scripts.simulation.anatomy.fields import RandomField, coarsely
-from scripts.simulation.anatomy.shapes import capsule, ellipsoid, join
-from scripts.simulation.shapes_parameters import ShapesParameters, Solid, Stuff, Vector
+from scripts.simulation.anatomy.random_solids import (
+    FORMS,
+    Solid,
+    Stuff,
+    Vector,
+    column,
+    draw_direction,
+    draw_solid,
+    draw_stuff,
+    perpendicular,
+)
+from scripts.simulation.anatomy.shapes import ellipsoid
+from scripts.simulation.ranges import Ranges
+
+
+@dataclass(frozen=True)
+class ShapesParameters:
+    """One random scene.
+
+    Args:
+        seed: of its fields.
+        turn: direction of the body's long axis, unit length.
+        centre: of the body [mm].
+        radii: half-axes of the body across and along its long axis [mm].
+        rough: unevenness of the outline [mm].
+        skin: its thickness [mm].
+        fat: thickness of the fat under the skin [mm].
+        septa: strength of the septa in that fat, 0..1.
+        cell: size of the regions inside [mm].
+        film: thickness of what parts the regions [mm], 0 for none.
+        between: what the film is made of.
+        threads: share of the same that runs as thin walls and threads through the regions, 0..1.
+        streaks: direction of streaks, unit length.
+        regions: what the regions are made of.
+        solids: shapes in front of the regions, the first in front of all.
+    """
+
+    seed: int
+    turn: Vector
+    centre: Vector
+    radii: Vector
+    rough: float
+    skin: float
+    fat: float
+    septa: float
+    cell: float
+    film: float
+    between: Stuff
+    threads: float
+    streaks: Vector
+    regions: tuple[Stuff, ...]
+    solids: tuple[Solid, ...]
+
+    def __post_init__(self) -> None:
+        if not self.regions or min(*self.radii, self.cell) <= 0 or min(self.skin, self.fat, self.film, self.rough) < 0:
+            raise ValueError("A scene needs a region, radii and cells above zero, and thicknesses of at least zero.")
+
+
+def draw_shapes(ranges: Ranges, seed: int) -> ShapesParameters:
+    """Draw one scene.
+
+    Args:
+        ranges: the preset's section ``shapes``.
+        seed: of the scene's fields: its outline and textures.
+    """
+    body, inside = ranges.section("body"), ranges.section("inside")
+    centre = (body.value("shift"), body.value("shift"), body.value("shift"))
+    radii = (body.value("across"), body.value("across"), body.value("along"))
+    solids: list[Solid] = []
+    for form in FORMS:
+        section = ranges.section(form)
+        for number in range(int(section.value("count"))):
+            own = Ranges(section.spec, section.seed, f"{section.path}/{number}")
+            solids.append(draw_solid(form, own, inside.spec, centre, radii))
+    order = torch.rand(len(solids), generator=inside.generator).tolist()
+    # Bones lie behind what lies on them; small things in front of large ones, or they would never be seen.
+    solids = [solid for _, solid in sorted(zip(order, solids, strict=True), key=lambda one: _depth(*one))]
+    return ShapesParameters(
+        seed=seed,
+        turn=draw_direction(body, toward=(0.0, 0.0, 3.0)),
+        centre=centre,
+        radii=radii,
+        rough=body.value("rough"),
+        skin=body.value("skin"),
+        fat=body.value("fat"),
+        septa=body.value("septa"),
+        cell=inside.value("cell"),
+        film=inside.value("film") if inside.happens("film_chance") else 0.0,
+        between=draw_stuff(inside, "film_stuff"),
+        threads=inside.value("threads"),
+        streaks=draw_direction(inside),
+        regions=tuple(draw_stuff(inside, "stuff") for _ in range(max(int(inside.value("count")), 1))),
+        solids=tuple(solids),
+    )
 
 
 class RandomShapes:
@@ -39,7 +131,7 @@ class RandomShapes:
         outline, wave, wide, web = slow[0], slow[1], slow[2], slow[3:5]
         grain = self._rough(points, (0.6, 0.6, 0.8))[0]
         middle = coarsely(lambda at: self._smooth(at + 31, (2.2,) * 3), points, 1 if edge > 0.9 else 2)
-        along = _column(p.streaks, points)
+        along = column(p.streaks, points)
         drawn_out = points - 0.94 * (points * along).sum(0) * along
         textures = {
             "fine": grain,
@@ -62,7 +154,7 @@ class RandomShapes:
             canvas.lay("fascia", -(outline + layer + 0.5), {"connective": 0.8})
         if p.threads > 0:
             among = p.threads * torch.maximum(threads, 0.6 * walls * torch.sigmoid(3 * wide))
-            canvas.put("shape", among, _material(p.between, textures))
+            canvas.put("shape", among, p.between.material(textures))
         self._lay_regions(canvas, slow[5:], textures)
         return canvas.finish()
 
@@ -70,12 +162,12 @@ class RandomShapes:
         """Outline of the body [mm], three smooth fields, two of lobules, and those of the regions."""
         p = self.parameters
         wide, wave = self._smooth(points, (26.0,) * 3), self._smooth(points + 17, (8.0,) * 3)
-        offset = points - _column(p.centre, points)
-        axis = _column(p.turn, points)
+        offset = points - column(p.centre, points)
+        axis = column(p.turn, points)
         height = (offset * axis).sum(0)
         across = offset - height * axis
         # The half-axis across changes with the direction around the long axis, smoothly.
-        first = _column(_perpendicular(p.turn), points)
+        first = column(perpendicular(p.turn), points)
         x = (across * first).sum(0)
         y = (across.square().sum(0) - x.square()).clamp_min(0).sqrt()
         scaled = torch.stack((x, y, height))
@@ -89,15 +181,14 @@ class RandomShapes:
         self, canvas: Canvas, solid: Solid, points: Tensor, outline: Tensor, wave: Tensor, fine: Tensor,
         textures: dict[str, Tensor],
     ) -> None:  # fmt: skip
-        reach = solid.length + solid.girth + 2 * solid.rough + solid.soft + solid.layer
         sparse = points[..., ::16, ::16] if points.ndim >= 3 else points
         pixel = float((points[..., -1] - points[..., 0]).square().sum(0).max().sqrt()) / max(points.shape[-1] - 1, 1)
-        nearest = float((sparse - _column(solid.centre, points)).square().sum(0).min().sqrt())
-        if nearest > reach + 24 * pixel:
+        nearest = float(solid.offset(sparse).square().sum(0).min().sqrt())
+        if nearest > solid.reach + 24 * pixel:
             return
-        distance = _distance(solid, points) + solid.rough * (0.8 * wave + 0.2 * fine)
+        distance = solid.distance(points) + solid.rough * (0.8 * wave + 0.2 * fine)
         distance = torch.maximum(distance, outline + self.parameters.skin + 0.5)
-        filling = _material(solid.stuff, textures)
+        filling = solid.stuff.material(textures)
         if solid.soft > 0:
             fading = (0.5 - distance / solid.soft).clamp(0, 1)
             canvas.put("shape", fading.square() * (3 - 2 * fading), filling)
@@ -106,61 +197,22 @@ class RandomShapes:
         if solid.shell > 0:
             canvas.lay("shape", distance, {"cortex": 1.0})
         if solid.layer > 0:
-            side = ((points - _column(solid.centre, points)) * _column(_perpendicular(solid.axis), points)).sum(0)
-            thickness = solid.layer * torch.sigmoid(side / 2.5) * (1 + 0.2 * wave)
-            canvas.lay("shape", distance - thickness, _material(solid.coat, textures))
+            thickness = solid.layer * torch.sigmoid(solid.aside(points) / 2.5) * (1 + 0.2 * wave)
+            canvas.lay("shape", distance - thickness, solid.coat.material(textures))
 
     def _lay_regions(self, canvas: Canvas, regions: Tensor, textures: dict[str, Tensor]) -> None:
         p = self.parameters
         millimetres = p.cell / 1.3  # the fields' difference changes by about 1.3 over a cell
-        if len(p.regions) > 1:
+        if len(p.regions) > 1 and p.film > 0:
             best = regions.topk(2, dim=0).values
             apart = (best[0] - best[1]) * millimetres
-            if p.film > 0:
-                canvas.lay("shape", apart - p.film / 2, _material(p.between, textures))
+            canvas.lay("shape", apart - p.film / 2, p.between.material(textures))
         weights = torch.softmax(regions * (4 * millimetres / max(canvas.edge, 0.1)), dim=0)
         left = canvas.left
         for weight, stuff in zip(weights, p.regions, strict=True):
             # What was laid before leaves less; the share is of what is left now.
-            canvas.put("shape", (weight * left / canvas.left.clamp_min(1e-6)).clamp(0, 1), _material(stuff, textures))
+            canvas.put("shape", (weight * left / canvas.left.clamp_min(1e-6)).clamp(0, 1), stuff.material(textures))
 
 
-def _distance(solid: Solid, points: Tensor) -> Tensor:
-    """Distance [mm] to a solid's plain form."""
-    ends = [
-        tuple(c + sign * solid.length * a for c, a in zip(solid.centre, solid.axis, strict=True)) for sign in (-1, 1)
-    ]
-    if solid.form == "rod":
-        return capsule(points, ends[0], ends[1], (solid.girth, 0.7 * solid.girth))
-    offset = points - _column(solid.centre, points)
-    along = (offset * _column(solid.axis, points)).sum(0)
-    if solid.form == "sheet":
-        bow = 0.004 * offset.square().sum(0)
-        rim = offset.square().sum(0).sqrt() - solid.length
-        return torch.maximum((along - bow).abs() - solid.girth, rim)
-    stretched = offset.square().sum(0) - along.square()
-    level = (stretched / solid.girth**2 + (along / solid.length) ** 2).clamp_min(1e-9).sqrt()
-    gradient = (stretched / solid.girth**4 + along.square() / solid.length**4).clamp_min(1e-12).sqrt()
-    body = level * (level - 1) / gradient
-    if solid.form == "blob":
-        return body
-    # A bone widens to a knob at one end.
-    return join(body, ellipsoid(points, ends[1], (1.1 * solid.girth,) * 3), 0.6 * solid.girth)
-
-
-def _material(stuff: Stuff, textures: dict[str, Tensor]) -> Material:
-    texture = textures[stuff.texture]
-    admixed = (stuff.share + stuff.contrast * texture).clamp(0, 1)
-    whole = (1 - stuff.loss * textures["fine"].abs()).clamp(0.2, 1)
-    return {stuff.main: whole * (1 - admixed), stuff.admixed: whole * admixed}
-
-
-def _perpendicular(axis: Vector) -> Vector:
-    x, y, z = axis
-    a, b, c = (0.0, z, -y) if abs(x) < 0.7 else (-z, 0.0, x)
-    length = math.sqrt(a * a + b * b + c * c)
-    return (a / length, b / length, c / length)
-
-
-def _column(values: Vector, like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device).view(3, *([1] * (like.ndim - 1)))
+def _depth(order: float, solid: Solid) -> float:
+    return min(solid.girth, solid.length) * (0.5 + order)
