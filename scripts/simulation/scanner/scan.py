@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 
 from scripts.simulation.scanner.coil import Coil
 from scripts.simulation.scanner.field import Field
@@ -33,9 +34,9 @@ class Scan:
     suppression: FatSuppression | None
     readout: Readout
     noise: Noise
-    ghosts: Ghosts = field(default_factory=Ghosts)
-    motion: Motion = field(default_factory=Motion)
-    vendor: Vendor = field(default_factory=Vendor)
+    ghosts: Ghosts = dataclasses.field(default_factory=Ghosts)
+    motion: Motion = dataclasses.field(default_factory=Motion)
+    vendor: Vendor = dataclasses.field(default_factory=Vendor)
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,12 @@ class Environment:
     Args:
         field_strength: static field [T].
         coil: the receive coil.
-        errors: of the static and of the transmit field.
+        field: errors of the static and of the transmit field.
     """
 
     field_strength: float
-    coil: Coil = field(default_factory=Coil)
-    errors: Field = field(default_factory=Field)
+    coil: Coil = dataclasses.field(default_factory=Coil)
+    field: Field = dataclasses.field(default_factory=Field)
 
     def __post_init__(self) -> None:
         if self.field_strength <= 0:

@@ -20,7 +20,7 @@ SHADE, AMPLIFY, CORRECT, HITS = 0, 1, 2, slice(3, 6)
 
 def needs_pixels(environment: Environment) -> bool:
     """Whether the maps are too steep for nodes: near metal."""
-    return bool(environment.errors.dipoles)
+    return bool(environment.field.dipoles)
 
 
 def surroundings(
@@ -53,14 +53,14 @@ def surroundings(
     else:
         row, column = (node_places(size) for size in shape)
     points = positions(affine_lps, index, row, column)
-    seen, b1 = shading(environment.coil, points), transmit(environment.errors, points)
+    seen, b1 = shading(environment.coil, points), transmit(environment.field, points)
     # A spin echo of pulses that turn by 90 and 180 degrees times B1: sin(90 B1) sin^2(90 B1).
     excitation = torch.sin(b1 * torch.pi / 2) ** 3
     across, down = (2 * place / (size - 1) - 1 for place, size in ((column, shape[1]), (row, shape[0])))
     amplified = amplification(scan.noise, down[:, None].float(), across.float())
     maps = [(seen * excitation)[None], amplified[None], prescan(as_if.vendor, seen)[None]]
     if with_hits and scan.suppression is not None:
-        error = off_resonance(environment.errors, points)
+        error = off_resonance(environment.field, points)
         maps.append(hits(scan.suppression, error, b1, environment.field_strength))
     if receivers:
         each = sensitivities(environment.coil, points)
@@ -72,4 +72,4 @@ def surroundings(
 def metal_error(environment: Environment, affine_lps: Tensor, index: int, shape: tuple[int, int]) -> Tensor:
     """Frequency error of metal at every pixel of a slice [Hz], ``(H, W)``."""
     row, column = (torch.arange(size, dtype=torch.float64) for size in shape)
-    return metal(environment.errors, positions(affine_lps, index, row, column))
+    return metal(environment.field, positions(affine_lps, index, row, column))
