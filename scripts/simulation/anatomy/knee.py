@@ -123,15 +123,15 @@ class Knee:
             canvas.lay(name, distance, {"cortex": 1.0})
 
     def _lay_joint(self, canvas: Canvas, q: Tensor, solid: Bones, fields: _Fields) -> None:
-        p, wave = self.parameters, fields.wave[0]
-        layers = cartilage(q, solid, p.cartilage, wave)
+        p = self.parameters
+        layers = cartilage(q, solid, wave=0.07 * fields.wave[0], joint=p.joint)
         for name in ("femoral", "medial_tibial", "lateral_tibial", "patellar"):
             distance, depth = getattr(layers, name), getattr(layers, f"{name}_depth")
             # Water content and T2 rise from the bone to the surface.
             surface = ((depth - 0.25) / 0.6).clamp(0, 1)
             structure = name + "_cartilage"
             canvas.lay(structure, distance, {"cartilage_superficial": surface, "cartilage_deep": 1 - surface})
-        for name, distance in zip(("medial", "lateral"), menisci(q, solid, p.joint), strict=True):
+        for name, distance in zip(("medial", "lateral"), menisci(q, solid, layers, p.joint), strict=True):
             canvas.lay(f"{name}_meniscus", distance, {"meniscus": 1.0})
         for name, distance in ligaments(q, solid, p.joint).items():
             tendinous = name in ("quadriceps_tendon", "patellar_tendon", "tendon")

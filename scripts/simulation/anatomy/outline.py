@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scripts.simulation.anatomy.shapes import capsule, ellipsoid, join
+from scripts.simulation.anatomy.shapes import capsule, ellipsoid, join, meet
 
 _HULL = (
     # height z, centre x and y, half-axes along x and y [mm] of the fascia of an average leg, set by eye
@@ -41,6 +41,9 @@ def fascia(q: Tensor, bulk: float = 1.0) -> Tensor:
     # Between an ellipse and a rectangle: legs are fuller than ellipses.
     level = (dx.abs() ** 2.6 + dy.abs() ** 2.6 + 1e-9) ** (1 / 2.6)
     hull = (level - 1) * torch.minimum(rx, ry)
+    # The shin's medial face lies bare under the skin.
+    face = -0.75 * x - 0.66 * y - (24 + 22 * torch.sigmoid((z + 22) / 9))
+    hull = meet(hull, face, 8)
     hull = join(hull, ellipsoid(q, (1, -42, 27), (27, 23.5, 30)), 18)  # patella
     hull = join(hull, capsule(q, (1, -42, 62), (0, -30, 120), (15, 14)), 18)  # quadriceps tendon
     return join(hull, capsule(q, (1, -40, 8), (0, -24, -52), (15, 11)), 14)  # patellar tendon, tuberosity

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from scripts.simulation.anatomy.frame import Pose
-from scripts.simulation.anatomy.joint_shape import JointShape, draw_joint_shape
+from scripts.simulation.anatomy.joint import JointShape, draw_joint_shape
 from scripts.simulation.ranges import Ranges
 
 
@@ -23,7 +23,6 @@ class KneeParameters:
         muscle_bulk: girth of the muscles relative to the average leg.
         muscle_fat: share of fat streaked through muscle, 0..1 (about .03 healthy, .3 wasted).
         fluid: amount of joint fluid; 1 physiological, 3 a clear effusion.
-        cartilage: thickness relative to the average knee.
         red_marrow: share of the metaphyses' marrow that is red, 0..1.
         marrow_texture: strength of the trabecular texture, 1 usual.
         vascularity: number and size of small vessels, 1 usual.
@@ -37,7 +36,6 @@ class KneeParameters:
     muscle_bulk: float = 1.0
     muscle_fat: float = 0.03
     fluid: float = 1.0
-    cartilage: float = 1.0
     red_marrow: float = 0.0
     marrow_texture: float = 1.0
     vascularity: float = 1.0
@@ -70,5 +68,5 @@ def draw_knee(ranges: Ranges, seed: int) -> KneeParameters:
 
 
 _PLAIN = (
-    "fat_thickness", "fat_septa", "muscle_bulk", "muscle_fat", "cartilage", "marrow_texture", "vascularity",
+    "fat_thickness", "fat_septa", "muscle_bulk", "muscle_fat", "marrow_texture", "vascularity",
 )  # fmt: skip
