@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -158,7 +159,6 @@ class LocalLesion(ABC):
         shift = torch.randn(3, generator=self.generator).clamp(-1.5, 1.5).tolist()
         x, y, z = (c + s * d for c, s, d in zip(self.place.centre, self.place.spread, shift, strict=True))
         self.centre: tuple[float, float, float] = (x, y, z)
-        self.field = RandomField(self.generator, nodes=6, channels=3, smooth=True)
 
     @property
     def size(self) -> float:
@@ -174,6 +174,11 @@ class LocalLesion(ABC):
     def reach(self) -> float:
         """Radius [mm] of the ball around the centre beyond which nothing changes."""
         return 1.0 * self.size + 4
+
+    @cached_property
+    def field(self) -> RandomField:
+        """What roughens and textures it; made when first needed, since most sheets miss a lesion."""
+        return RandomField(torch.Generator().manual_seed(self.parameters.seed + 1), nodes=6, channels=3, smooth=True)
 
     @abstractmethod
     def change(self, patch: Patch) -> None:

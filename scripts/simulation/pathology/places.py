@@ -50,11 +50,11 @@ _CARTILAGE = {
 # Menisci: the centre is that of the ring; `direction` is (angle [rad], half-axes along x and y [mm]); the angle counts
 # from the outer side (0) to the back (1.57).
 _MENISCUS = {
-    "medial_posterior_horn": Place((-20.5, 5, 0), (0, 0, 0.6), (1.15, 16, 21), "medial_meniscus"),
-    "medial_body": Place((-20.5, 5, 0), (0, 0, 0.6), (0.2, 16, 21), "medial_meniscus"),
-    "lateral_posterior_horn": Place((20.5, 4, 0), (0, 0, 0.6), (1.2, 15, 17), "lateral_meniscus"),
-    "lateral_body": Place((20.5, 4, 0), (0, 0, 0.6), (0.0, 15, 17), "lateral_meniscus"),
-    "lateral_anterior_horn": Place((20.5, 4, 0), (0, 0, 0.6), (-1.1, 15, 17), "lateral_meniscus"),
+    "medial_posterior_horn": Place((-18, -2, 0), (0, 0, 0), (1.15, 18, 22), "medial_meniscus"),
+    "medial_body": Place((-18, -2, 0), (0, 0, 0), (0.2, 18, 22), "medial_meniscus"),
+    "lateral_posterior_horn": Place((19, -2, 0), (0, 0, 0), (1.2, 15, 18), "lateral_meniscus"),
+    "lateral_body": Place((19, -2, 0), (0, 0, 0), (0.0, 15, 18), "lateral_meniscus"),
+    "lateral_anterior_horn": Place((19, -2, 0), (0, 0, 0), (-1.1, 15, 18), "lateral_meniscus"),
 }
 # Ligaments: the centre is where it tears; `direction` runs along its fibres.
 _LIGAMENT = {

@@ -45,20 +45,20 @@ class MeniscalTear(LocalLesion):
         side = 1.0 if self.centre[0] > 0 else -1.0
         offset = self.offset(patch.q)
         x, y = side * offset[0] / broad, offset[1] / deep
-        radius = (x.square() + y.square()).sqrt()  # about .55 at the free edge, 1.05 at the capsule
+        radius = (x.square() + y.square()).sqrt()  # about .5 at the free edge, 1 at the capsule
         along = (torch.atan2(y, x) - angle) * _MENISCUS_RADIUS
         along = (along + 50.3) % 100.5 - 50.3
         height = patch.tibia - _MENISCUS_FLOOR
         wave = self.waves(patch.q, 5.0)
         half = 0.5 * (0.8 + 0.7 * self.width)
         within = fade(along.abs() - self.size / 2 + 0.8 * wave[2], 2.0)
-        not_capsule = fade(radius - 0.92 - 0.14 * self.outer, 0.08)
+        not_capsule = fade(radius - 0.85 - 0.14 * self.outer, 0.08)
 
         def thin(distance: Tensor) -> Tensor:
             return fade((distance + 0.30 * wave[0]).abs() - half, EDGE)
 
-        oblique = thin(height - (0.25 + 0.6 * self.slope) * (radius - 0.68 - 0.1 * self.at) * broad)
-        vertical = thin((radius - 0.80 - 0.08 * self.at) * broad)
+        oblique = thin(height - (0.25 + 0.6 * self.slope) * (radius - 0.60 - 0.1 * self.at) * broad)
+        vertical = thin((radius - 0.74 - 0.12 * self.at) * broad)
         if self.pattern == "oblique":
             return oblique * within * not_capsule
         if self.pattern == "vertical":
