@@ -7,24 +7,27 @@ import torch
 from torch import Tensor
 
 from scripts.simulation.anatomy.bones import Bones
+from scripts.simulation.anatomy.cartilage import Cartilage
 from scripts.simulation.anatomy.shapes import capsule, ellipsoid, join, meet
 
 
-def joint_fluid(q: Tensor, bones: Bones, amount: float, wave: Tensor) -> Tensor:
+def joint_fluid(q: Tensor, bones: Bones, layers: Cartilage, amount: float, wave: Tensor) -> Tensor:
     """Distance to the fluid [mm], negative inside; lay it after cartilage, menisci and ligaments, which displace it.
 
     Args:
         q: points of the standard knee, ``(3, ...)`` [mm].
         bones: the bones at these points.
+        layers: their cartilage.
         amount: 0 dry, 1 physiological, 3 a clear effusion, 5 a tense one.
         wave: smooth field of unit variance that roughens the recesses.
     """
     x, y, z = q
-    # A film on the condyles and in the patellofemoral joint: thin, under the cartilage's surface elsewhere.
-    film = torch.minimum(bones.femur, bones.patella) - (2.3 + 0.45 * amount + 0.25 * wave)
-    film = meet(film, ellipsoid(q, (0, -4, 14), (40, 40, 34)))
+    # A film over the cartilage of femur and patella, thicker in the recesses behind the condyles.
+    behind = torch.exp(-((x.abs() - 21) / 9).square() - ((z - 19) / 9).square()) * torch.sigmoid((y - 18) / 3)
+    covered = torch.minimum(layers.femoral, layers.patellar)
+    film = covered - (0.12 + 0.28 * amount + 0.15 * wave + (0.1 + 0.8 * amount) * behind)
     # Between femur and tibia, and around the cruciates in the notch.
-    between = meet(ellipsoid(q, (0, 2, 0), (39, 27, 8)), torch.minimum(bones.femur, bones.tibia) - 4.5)
+    between = meet(ellipsoid(q, (0, 2, 0), (39, 27, 8)), torch.minimum(bones.femur, bones.tibia) - 4.0)
     notch = ellipsoid(q, (0, 12, 9), (8, 5 + 3.0 * amount, 8)) + 1.8 * wave
     # The pouch lies between quadriceps tendon and prefemoral fat: a slit that fills from below.
     lean = -42.5 - 0.06 * (z - 55)
@@ -34,12 +37,10 @@ def joint_fluid(q: Tensor, bones: Bones, amount: float, wave: Tensor) -> Tensor:
     )
     gutter = 0.2 + 1.1 * amount
     gutters = join(ellipsoid(q, (36, -12, 24), (gutter, 14, 15)), ellipsoid(q, (-36, -12, 24), (0.9 * gutter, 14, 15)))
-    # Behind each condyle, under the heads of gastrocnemius, and along the popliteus tendon.
-    recess = 0.3 + 0.9 * amount
-    behind = join(ellipsoid(q, (-20, 33, 17), (11, recess, 11)), ellipsoid(q, (21, 34, 17), (9, 0.7 * recess, 9)))
+    # Along the popliteus tendon, and before Hoffa's pad.
     popliteus = capsule(q, (30, 14, 4), (22, 24, -12), (0.4 + 0.5 * amount, 0.3 + 0.5 * amount))
     hoffa = ellipsoid(q, (0, -25, -2), (8, 0.4 + 0.6 * amount, 2 + amount))
-    recesses = join(join(pouch, gutters, 2), join(behind, join(popliteus, hoffa)), 1)
+    recesses = join(join(pouch, gutters, 2), join(popliteus, hoffa), 1)
     out = join(join(film, between), recesses + 0.5 * wave, 1)
     out = torch.minimum(out, notch)
     return out if amount > 0 else out + 10
