@@ -6,18 +6,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scripts.simulation.anatomy.bones import Bones
 from scripts.simulation.anatomy.cartilage import Cartilage
 from scripts.simulation.anatomy.shapes import capsule, ellipsoid, join, meet
 
 
-def joint_fluid(q: Tensor, bones: Bones, layers: Cartilage, amount: float, wave: Tensor) -> Tensor:
+def joint_fluid(q: Tensor, layers: Cartilage, amount: float, wave: Tensor) -> Tensor:
     """Distance to the fluid [mm], negative inside; lay it after cartilage, menisci and ligaments, which displace it.
 
     Args:
         q: points of the standard knee, ``(3, ...)`` [mm].
-        bones: the bones at these points.
-        layers: their cartilage.
+        layers: the cartilage at these points.
         amount: 0 dry, 1 physiological, 3 a clear effusion, 5 a tense one.
         wave: smooth field of unit variance that roughens the recesses.
     """
@@ -26,9 +24,10 @@ def joint_fluid(q: Tensor, bones: Bones, layers: Cartilage, amount: float, wave:
     behind = torch.exp(-((x.abs() - 21) / 9).square() - ((z - 19) / 9).square()) * torch.sigmoid((y - 18) / 3)
     covered = torch.minimum(layers.femoral, layers.patellar)
     film = covered - (0.12 + 0.28 * amount + 0.15 * wave + (0.1 + 0.8 * amount) * behind)
-    # Between femur and tibia, and around the cruciates in the notch.
-    between = meet(ellipsoid(q, (0, 2, 0), (39, 27, 8)), torch.minimum(bones.femur, bones.tibia) - 4.0)
-    notch = ellipsoid(q, (0, 12, 9), (8, 5 + 3.0 * amount, 8)) + 1.8 * wave
+    # Where the cartilages of femur and tibia part, and in pockets around the cruciates.
+    tibial = torch.minimum(layers.medial_tibial, layers.lateral_tibial)
+    between = meet(layers.femoral, tibial) - (0.5 + 0.4 * amount)
+    notch = ellipsoid(q, (0, 14, 8), (6, 4 + 2.5 * amount, 6)) + 2.5 * wave
     # The pouch lies between quadriceps tendon and prefemoral fat: a slit that fills from below.
     lean = -42.5 - 0.06 * (z - 55)
     thick = 0.15 + 0.95 * amount

@@ -141,7 +141,7 @@ class Knee:
                 strand = (2.5 * strand + 0.12).clamp(0, 0.6)
             fibres = "tendon" if tendinous else "ligament"
             canvas.lay(name, distance + 0.3 * fields.grain[1], {fibres: 1 - strand, "synovium": strand})
-        wet = joint_fluid(q, solid, layers, p.fluid, fields.wave[1])
+        wet = joint_fluid(q, layers, p.fluid, fields.wave[1])
         canvas.lay("joint_fluid", wet, {"fluid": 1.0})
         lining = synovium(q, wet, fields.lobule[0])
         loose = (0.25 + 0.35 * torch.sigmoid(2 * fields.lobule[1])).clamp(0, 1)
