@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scripts.simulation.maps import TissueMaps
 from scripts.simulation.scanner import noise, surroundings
 from scripts.simulation.scanner.metal import displace, excited
 from scripts.simulation.scanner.motion import rotate
-from scripts.simulation.scanner.plan import CURVES, WATER_CURVES, Plan, make_plan, noise_scale
+from scripts.simulation.scanner.plan import CURVES, MARGIN, WATER_CURVES, Plan, make_plan, noise_scale
 from scripts.simulation.scanner.scan import Environment, Scan
 from scripts.simulation.scanner.smooth import spread
 from scripts.simulation.scanner.vendor import to_counts
@@ -97,13 +98,13 @@ class Imager:
         if frames[0].geometry.readout.axis == -2:  # phase encoding along the rows of what follows
             objects, around = objects.mT, around.mT
         signal = self._to_image(objects, plans)
-        signal = self._turn(signal, frames)
+        signal = _inside(self._turn(signal, frames))
         fading = self._stack([plan.fading for plan in plans])
         after = around[:, surroundings.CORRECT] * fading[:, None, :]
         counts = torch.tensor([frame.geometry.vendor.counts for frame in frames], device=self.device)[:, None, None]
         clean = seen = to_counts(signal.abs() * after, counts)
         if with_noise:
-            noise_images = self._noise(frames, plans) * around[:, None, surroundings.AMPLIFY]
+            noise_images = _inside(self._noise(frames, plans)) * around[:, None, surroundings.AMPLIFY]
             if several:
                 real, imaginary = around[:, -2 * coil.receivers :].chunk(2, dim=1)
                 noise_images = noise_images + signal[:, None] * torch.complex(real, imaginary)
@@ -158,18 +159,18 @@ class Imager:
         return displace(curves, pixels)
 
     def _to_image(self, objects: Tensor, plans: Sequence[Plan]) -> Tensor:
-        """Complex image after decay, displacement and sampling, ``(B, P, R)``."""
-        lines = torch.fft.fft(objects, dim=-2) * self._stack([plan.phase for plan in plans])[..., None]
-        fat = lines[:, WATER_CURVES:CURVES].sum(1)
-        water = lines[:, :WATER_CURVES].sum(1)
-        if lines.shape[1] > CURVES:
-            water = water + lines[:, CURVES]
-        readout = self._stack([plan.readout for plan in plans])
-        both = torch.fft.fft(torch.stack((water, fat), dim=1), dim=-1) * readout[:, :, None, :]
-        return torch.fft.ifft2(self._in_plane(both.sum(1), plans))
+        """Complex image with its margins after decay, displacement and sampling, ``(B, P, R)``."""
+        lines = torch.fft.fft(F.pad(objects, (MARGIN,) * 4, mode="replicate"), dim=-2)
+        phase = self._stack([plan.phase for plan in plans])[..., None]
+        both = lines.new_zeros(len(plans), 2, *lines.shape[-2:])
+        for curve in range(lines.shape[1]):  # blood comes last, at the position of water
+            both[:, int(WATER_CURVES <= curve < CURVES)].addcmul_(lines[:, curve], phase[:, curve])
+        readout = self._stack([plan.readout for plan in plans])[:, :, None, :]
+        both = torch.fft.fft(both, dim=-1) * readout
+        return torch.fft.ifft2(self._in_plane(both[:, 0] + both[:, 1], plans))
 
     def _noise(self, frames: Sequence[Frame], plans: Sequence[Plan]) -> Tensor:
-        """Complex noise of each receiver, ``(B, n, P, R)``."""
+        """Complex noise of each receiver, with margins, ``(B, n, P, R)``."""
         drawn = []
         for frame, plan in zip(frames, plans, strict=True):
             generator = torch.Generator().manual_seed(noise.slice_seed(frame.seed, frame.index))
@@ -207,3 +208,8 @@ class Imager:
 
     def _stack(self, tensors: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(tensors)).to(self.device)
+
+
+def _inside(image: Tensor) -> Tensor:
+    """An image without its margins."""
+    return image[..., MARGIN:-MARGIN, MARGIN:-MARGIN]

@@ -44,9 +44,9 @@ def rotate(image: Tensor, angle: Tensor) -> Tensor:
     Returns:
         Complex ``(B, H, W)``.
     """
-    image = _shear(image, -torch.tan(angle / 2))
-    image = _shear(image.mT, torch.sin(angle)).mT
-    return _shear(image, -torch.tan(angle / 2))
+    image = _shear(image, torch.tan(angle / 2))
+    image = _shear(image.mT, -torch.sin(angle)).mT
+    return _shear(image, torch.tan(angle / 2))
 
 
 def _shear(image: Tensor, slope: Tensor) -> Tensor:

@@ -32,6 +32,9 @@ from scripts.simulation.tissue import COMPARTMENTS, FAT, INDEX, TissueTable
 WATER_CURVES, FAT_CURVES = 4, 2
 CURVES = WATER_CURVES + FAT_CURVES
 """Curves of T2 decay that stand for all compartments: those at water's position first, then displaced fat."""
+MARGIN = 16
+"""Pixels by which the object is continued on each side before its transform: what a displacement or turn moves into the
+field of view is then anatomy beside it, and not the other end of the leg."""
 _TRANSFER = torch.tensor([tissue.transfer for tissue in COMPARTMENTS], dtype=torch.float64)
 _FAT = FAT.double()
 _VEIN_PULSATION = 0.4
@@ -41,6 +44,8 @@ _VEIN_PULSATION = 0.4
 @dataclass(frozen=True)
 class Plan:
     """What a scan multiplies compartments and k-space with; along k-space phase encoding first, then readout.
+
+    ``P`` and ``R`` are the sizes of the image along the phase axis and the readout with a `MARGIN` on each side.
 
     Args:
         shares: of each curve in each compartment ``(CURVES, C)``.
@@ -52,7 +57,7 @@ class Plan:
         plane: factor over all of k-space ``(P, R)`` that does not separate; None is 1.
         weights: what noise is multiplied with along both axes.
         sigma: standard deviation of the noise (real part) at the isocentre.
-        fading: factor on the image along the readout ``(R,)``.
+        fading: factor on the image along the readout, without margins.
         metal_pixels: displacement along the readout [pixels] per Hz.
     """
 
@@ -82,7 +87,7 @@ def make_plan(
         nominal: suppression without field errors, and no ghosts.
     """
     read, train_of = as_if.readout, as_if.sequence
-    phase_size, read_size = shape if read.axis == -1 else (shape[1], shape[0])
+    phase_size, read_size = (size + 2 * MARGIN for size in (shape if read.axis == -1 else (shape[1], shape[0])))
     table = TissueTable(*(one.detach().cpu().double() for one in (tissues.t1, tissues.t2, tissues.density)))
     water, fat, left = _amplitudes(scan, table, environment, nominal)
 
@@ -123,7 +128,7 @@ def make_plan(
         plane=_plane(as_if, (phase_size, read_size)),
         weights=(weight.float(), read_weight.float()),
         sigma=muscle_signal(scan, table) / scan.noise.snr,
-        fading=vendor.fading(as_if.vendor, read_size).float(),
+        fading=vendor.fading(as_if.vendor, read_size - 2 * MARGIN).float(),
         metal_pixels=read.polarity / read.bandwidth / k_space.acquired_share(read_size, read.matrix[0]),
     )
 
