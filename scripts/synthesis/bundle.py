@@ -102,20 +102,21 @@ def read_facts(root: Path, checkpoint: Path | None = None) -> ModelFacts:
     return ModelFacts(str(metadata.get("name", NAME)), str(metadata.get("version", "0")), digest)
 
 
-def load_model(target: str, device: str = "auto", root: Path | None = None) -> Model:
+def load_model(target: str, device: str = "auto", root: Path | None = None, checkpoint: Path | None = None) -> Model:
     """Build the bundle's model for one direction.
 
     Args:
         target: ``"PD"`` or ``"PDFS"``, the contrast to synthesise.
         device: ``"auto"`` (CUDA where there is one), ``"cpu"`` or ``"cuda"``.
         root: bundle folder; by default the one this package belongs to.
+        checkpoint: weights to use in place of the bundle's own, to measure them; of any hash, but strictly fitting.
 
     Raises:
         UsageError: CUDA asked for and not there.
         WeightsError: weights missing, altered, or made for another network.
     """
     root = default_root() if root is None else root
-    facts = read_facts(root)  # before the slow imports: a wrong file is refused in a second
+    facts = read_facts(root, checkpoint)  # before the slow imports: a wrong file is refused in a second
 
     import torch
     from monai.bundle import ConfigParser
@@ -135,7 +136,7 @@ def load_model(target: str, device: str = "auto", root: Path | None = None) -> M
     parser["device"] = where
     parser["displayable_configs"]["target_contrast"] = target
     network = parser.get_parsed_content("network_def")
-    load_weights(network, root / "models" / "model.pt")
+    load_weights(network, root / "models" / "model.pt" if checkpoint is None else checkpoint)
     return Model(
         facts=facts,
         device=where,

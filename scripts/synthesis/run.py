@@ -187,10 +187,24 @@ def _raise_nothing_found(inputs: Sequence[Path]) -> None:
     raise SourceError("no DICOM series found; need a folder with a knee study, DICOM files or NIfTI; check the path")
 
 
-def _synthesis(job: Job, model: Model, tell: Progress) -> Synthesis:
+def predict(model: Model, source: str | list[str], tell: Progress) -> dict[str, Any]:
+    """Load one volume and synthesise its other contrast.
+
+    Args:
+        model: what `load_model` gives.
+        source: path, or paths of the instances of one stack.
+        tell: called as the work goes on.
+
+    Returns:
+        The preprocessing's dictionary: ``image`` is what the network saw, ``pred`` what it made of it, both
+        (1, slices, rows, columns) in display orientation and on the fixed scale, ``pred`` on the CPU.
+
+    Raises:
+        ArithmeticError: the network gave values that are not finite.
+    """
     import torch
 
-    data = model.preprocessing({"image": job.loadable})
+    data = model.preprocessing({"image": source})
     image = data["image"]
     # Contiguous, as a data loader hands it over: the layout chooses the kernels, and with them the last digit.
     volume = image.as_tensor()[None].contiguous().to(model.device)
@@ -210,4 +224,9 @@ def _synthesis(job: Job, model: Model, tell: Progress) -> Synthesis:
         hook.remove()
     if not bool(torch.isfinite(data["pred"]).all()):
         raise ArithmeticError("the network gave values that are not finite")
-    return assemble(job, image, model.postprocessing(data)["pred"], model.preprocessing)
+    return data
+
+
+def _synthesis(job: Job, model: Model, tell: Progress) -> Synthesis:
+    data = predict(model, job.loadable, tell)
+    return assemble(job, data["image"], model.postprocessing(data)["pred"], model.preprocessing)
