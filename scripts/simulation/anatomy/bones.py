@@ -14,7 +14,17 @@ from torch import Tensor
 
 from scripts.simulation.anatomy.femur import femur, fit_to
 from scripts.simulation.anatomy.joint import STANDARD, JointShape
-from scripts.simulation.anatomy.shapes import Ball, Disc, ball_hull, cut, disc_hull, join, meet, round_meet
+from scripts.simulation.anatomy.shapes import (
+    Ball,
+    Disc,
+    ball_hull,
+    cut,
+    disc_hull,
+    join,
+    meet,
+    round_meet,
+    within,
+)
 from scripts.simulation.anatomy.tibia import plateau, tibia
 
 
@@ -47,12 +57,16 @@ class Patella:
 
 @dataclass(frozen=True)
 class Fibula:
-    """Dimensions of the fibula: three balls (x, y, z, radius) of its head, neck and shaft, and the tip of the head."""
+    """Dimensions of the fibula: balls (x, y, z, radius) of its head, neck, shaft and the tip of the head.
+
+    The balls of the lower shaft were out of view; the shaft goes on at the published 12 mm of diameter.
+    """
 
     head: Ball = (35.08, 18.19, -27.21, 8.4)
     neck: Ball = (28.12, 18.15, -29.63, 9.06)
     shaft: Ball = (22.5, 24.38, -62.06, 4.81)
     tip: Ball = (31.85, 25.36, -16.36, 4.61)
+    end: Ball = (22.0, 27.0, -190.0, 6.0)
 
 
 PATELLA, FIBULA = Patella(), Fibula()
@@ -72,12 +86,17 @@ class Bones:
 def patella(q: Tensor, shape: Patella = PATELLA) -> Tensor:
     """Signed distance [mm] to the patella at points ``(3, ...)``."""
     x, y, z = q
-    outline = torch.minimum(disc_hull(x, z, shape.base[0], shape.apex), disc_hull(x, z, shape.base[1], shape.apex))
+    outline = torch.minimum(
+        disc_hull(x, z, shape.base[0], shape.apex),
+        disc_hull(x, z, shape.base[1], shape.apex),
+    )
     outline = torch.minimum(outline, disc_hull(x, z, *shape.base))
     top = (z - shape.top[0] - shape.top[1] * (y + 50)) / (1 + shape.top[1] ** 2) ** 0.5
     outline = round_meet(shape.edge, outline, top)
     px, py, pz, radius = shape.front
-    front = ((x - px).square() + (y - py).square() + (z - pz).square() + 1e-9).sqrt() - radius
+    front = (
+        (x - px).square() + (y - py).square() + (z - pz).square() + 1e-9
+    ).sqrt() - radius
     back = y - shape.ridge[1] + shape.tilt * (z - 30)
     side = x - shape.ridge[0]
     facets = 0.93 * meet(back - shape.medial * side, back + shape.lateral * side, 3)
@@ -86,21 +105,32 @@ def patella(q: Tensor, shape: Patella = PATELLA) -> Tensor:
 
 def fibula(q: Tensor, shape: Fibula = FIBULA) -> Tensor:
     """Signed distance [mm] to the fibula at points ``(3, ...)``."""
-    head = join(ball_hull(q, shape.head, shape.neck), ball_hull(q, shape.head, shape.tip), 3)
-    return join(head, ball_hull(q, shape.neck, shape.shaft), 4)
+    head = join(
+        ball_hull(q, shape.head, shape.neck), ball_hull(q, shape.head, shape.tip), 3
+    )
+    shaft = join(
+        ball_hull(q, shape.neck, shape.shaft), ball_hull(q, shape.shaft, shape.end), 3
+    )
+    return join(head, shaft, 4)
 
 
 def bones(q: Tensor, joint: JointShape = STANDARD) -> Bones:
     """Signed distances to all bones at points ``(3, ...)`` of the standard knee frame."""
     height = plateau(q)
     of_tibia = tibia(q, height)
-    raised = torch.stack((q[0], q[1], q[2] - joint.patella_height)) if joint.patella_height else q
+    raised = (
+        torch.stack((q[0], q[1], q[2] - joint.patella_height))
+        if joint.patella_height
+        else q
+    )
     of_femur = femur(q, fit_to(joint))
     # Where two bones would come close, one of them yields and a joint space is left.
     return Bones(
         femur=of_femur,
         tibia=of_tibia,
-        patella=cut(patella(raised), of_femur - 2.0, 2),
-        fibula=cut(fibula(q), of_tibia - 1.5, 2),
+        patella=cut(
+            within(raised, (-14, -63, 9), (34, -38, 55), patella), of_femur - 2.0, 2
+        ),
+        fibula=cut(within(q, (14, 7, -200), (46, 35, -8), fibula), of_tibia - 1.5, 2),
         plateau=height,
     )

@@ -89,11 +89,20 @@ FEMORAL_MARGIN = FemoralMargin(
     groove=3.949,
     notch=-0.949,
 )
-MEDIAL_TIBIAL = Layer(base=-0.132, hills=(Hill(centre=(-14.876, -3.666), width=(11.258, 14.316), height=3.612),))
+MEDIAL_TIBIAL = Layer(
+    base=-0.132,
+    hills=(Hill(centre=(-14.876, -3.666), width=(11.258, 14.316), height=3.612),),
+)
 MEDIAL_MARGIN = Oval(centre=(-21.717, -9.393), radii=(16.213, 26.507))
-LATERAL_TIBIAL = Layer(base=-0.21, hills=(Hill(centre=(13.403, 3.131), width=(10.832, 9.978), height=4.758),))
+LATERAL_TIBIAL = Layer(
+    base=-0.21,
+    hills=(Hill(centre=(13.403, 3.131), width=(10.832, 9.978), height=4.758),),
+)
 LATERAL_MARGIN = Oval(centre=(20.28, 12.006), radii=(17.323, 24.384))
-PATELLAR = Layer(base=1.083, hills=(Hill(centre=(-5.201, 34.469), width=(2.875, 10.412), height=1.278),))
+PATELLAR = Layer(
+    base=1.083,
+    hills=(Hill(centre=(-5.201, 34.469), width=(2.875, 10.412), height=1.278),),
+)
 PATELLAR_MARGIN = Oval(centre=(9.457, 32.38), radii=(21.833, 14.475))
 
 
@@ -118,7 +127,9 @@ class Cartilage:
 def _thickness(u: Tensor, v: Tensor, layer: Layer) -> Tensor:
     thick = torch.zeros_like(u) + layer.base
     for hill in layer.hills:
-        across = ((u - hill.centre[0]) / hill.width[0]).square() + ((v - hill.centre[1]) / hill.width[1]).square()
+        across = ((u - hill.centre[0]) / hill.width[0]).square() + (
+            (v - hill.centre[1]) / hill.width[1]
+        ).square()
         thick = thick + hill.height * torch.exp(-0.5 * across)
     return thick
 
@@ -138,7 +149,10 @@ def _oval(u: Tensor, v: Tensor, oval: Oval) -> Tensor:
 
 
 def femoral_thickness(
-    q: Tensor, layer: Layer = FEMORAL, margin: FemoralMargin = FEMORAL_MARGIN, tunnel: Notch = FEMUR.notch
+    q: Tensor,
+    layer: Layer = FEMORAL,
+    margin: FemoralMargin = FEMORAL_MARGIN,
+    tunnel: Notch = FEMUR.notch,
 ) -> Tensor:
     """Thickness [mm] of femoral cartilage at the surface next to points ``(3, ...)``; negative where there is none."""
     x, y, z = q
@@ -147,7 +161,9 @@ def femoral_thickness(
     front = (angle - margin.front - margin.front_side * x) * radius
     inside = torch.minimum(front, (margin.back - angle) * radius)
     narrow = margin.groove * angle.abs()
-    inside = torch.minimum(inside, torch.minimum(x - margin.medial, margin.lateral - x) - narrow)
+    inside = torch.minimum(
+        inside, torch.minimum(x - margin.medial, margin.lateral - x) - narrow
+    )
     inside = torch.minimum(inside, notch(q, tunnel) - margin.notch)
     return _taper(_thickness(x, angle, layer), inside, 3.0)
 
@@ -158,15 +174,23 @@ def tibial_thickness(q: Tensor, height: Tensor, layer: Layer, margin: Oval) -> T
     return _taper(_thickness(q[0], q[1], layer), inside, 3.0)
 
 
-def patellar_thickness(q: Tensor, layer: Layer = PATELLAR, margin: Oval = PATELLAR_MARGIN) -> Tensor:
+def patellar_thickness(
+    q: Tensor, layer: Layer = PATELLAR, margin: Oval = PATELLAR_MARGIN
+) -> Tensor:
     """Thickness [mm] of patellar cartilage at the surface next to points ``(3, ...)``; negative beyond its margin."""
     x, y, z = q
     behind = y - PATELLA.ridge[1] + 0.2 * (x - PATELLA.ridge[0]).abs() + 8
-    return _taper(_thickness(x, z, layer), torch.minimum(_oval(x, z, margin), behind), 3.0)
+    return _taper(
+        _thickness(x, z, layer), torch.minimum(_oval(x, z, margin), behind), 3.0
+    )
 
 
 def cartilage(
-    q: Tensor, bones: Bones, scale: float = 1.0, wave: Tensor | float = 0.0, joint: JointShape = STANDARD
+    q: Tensor,
+    bones: Bones,
+    scale: float = 1.0,
+    wave: Tensor | float = 0.0,
+    joint: JointShape = STANDARD,
 ) -> Cartilage:
     """Layers of cartilage at points ``(3, ...)`` of the standard knee frame.
 
@@ -178,11 +202,21 @@ def cartilage(
         joint: shape of the joint.
     """
     factor = scale * joint.cartilage * (1 + wave)
-    raised = torch.stack((q[0], q[1], q[2] - joint.patella_height)) if joint.patella_height else q
+    raised = (
+        torch.stack((q[0], q[1], q[2] - joint.patella_height))
+        if joint.patella_height
+        else q
+    )
     thick = {
         "femoral": femoral_thickness(q, tunnel=fit_to(joint).notch) * factor,
-        "medial_tibial": tibial_thickness(q, bones.plateau, MEDIAL_TIBIAL, MEDIAL_MARGIN) * factor,
-        "lateral_tibial": tibial_thickness(q, bones.plateau, LATERAL_TIBIAL, LATERAL_MARGIN) * factor,
+        "medial_tibial": tibial_thickness(
+            q, bones.plateau, MEDIAL_TIBIAL, MEDIAL_MARGIN
+        )
+        * factor,
+        "lateral_tibial": tibial_thickness(
+            q, bones.plateau, LATERAL_TIBIAL, LATERAL_MARGIN
+        )
+        * factor,
         "patellar": patellar_thickness(raised) * factor,
     }
     bone = {
@@ -191,14 +225,24 @@ def cartilage(
         "lateral_tibial": bones.tibia,
         "patellar": bones.patella,
     }
-    surface = {name: bone[name] - thick[name] for name in thick}  # distance to the bone with its layer
+    surface = {
+        name: bone[name] - thick[name] for name in thick
+    }  # distance to the bone with its layer
     opposite = torch.minimum(surface["medial_tibial"], surface["lateral_tibial"])
-    opposite = torch.minimum(torch.minimum(opposite, surface["patellar"]), torch.minimum(bones.tibia, bones.patella))
+    opposite = torch.minimum(
+        torch.minimum(opposite, surface["patellar"]),
+        torch.minimum(bones.tibia, bones.patella),
+    )
     femoral = torch.minimum(surface["femoral"], bones.femur)
     layers = {}
     for name, outer in surface.items():
         # Where two layers meet, each has the points that lie deeper in it.
         other = opposite if name == "femoral" else femoral
-        layers[name] = torch.maximum(torch.maximum(outer, -bone[name] - UNDER), (outer - other) / 2)
-    depth = {f"{name}_depth": (bone[name] / thick[name].clamp_min(0.3)).clamp(0, 1) for name in thick}
+        layers[name] = torch.maximum(
+            torch.maximum(outer, -bone[name] - UNDER), (outer - other) / 2
+        )
+    depth = {
+        f"{name}_depth": (bone[name] / thick[name].clamp_min(0.3)).clamp(0, 1)
+        for name in thick
+    }
     return Cartilage(**layers, **depth)

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from scripts.simulation.anatomy.joint import JointShape
-from scripts.simulation.anatomy.shapes import Ball, Disc, cut, disc_hull, join, round_meet
+from scripts.simulation.anatomy.shapes import (
+    Ball,
+    Disc,
+    cut,
+    disc_hull,
+    join,
+    round_meet,
+)
 
 
 @dataclass(frozen=True)
@@ -109,33 +116,46 @@ class Femur:
     """Dimensions [mm] of the femur; the epicondyles are balls (x, y, z, radius)."""
 
     medial: Condyle = Condyle(
-        posterior=(-0.57, 19.15, 18.18),
-        distal=(-7.34, 21.24, 21.71),
-        middle=-21.08,
-        splay=-0.063,
-        half=14.86,
-        edge=12.68,
+        posterior=(-0.67, 19.2, 18.16),
+        distal=(-7.16, 20.96, 21.44),
+        middle=-21.27,
+        splay=-0.064,
+        half=14.15,
+        edge=11.0,
     )
     lateral: Condyle = Condyle(
-        posterior=(-0.57, 18.75, 17.77), distal=(-23.67, 16.43, 8.81), middle=17.97, splay=-0.051, half=11.64, edge=6.1
+        posterior=(-1.07, 19.17, 18.41),
+        distal=(-25.19, 17.72, 10.26),
+        middle=18.08,
+        splay=-0.025,
+        half=12.79,
+        edge=10.0,
     )
     trochlea: Trochlea = Trochlea(
-        floor=(-18.23, 26.59, 17.45), middle=1.48, medial=6.91, lateral=9.63, spread=11.74, half=24.45, edge=11.71
+        floor=(-18.72, 27.65, 18.1),
+        middle=2.03,
+        medial=8.16,
+        lateral=11.25,
+        spread=13.1,
+        half=23.27,
+        edge=11.71,
     )
     metaphysis: Metaphysis = Metaphysis(
-        medial=(-23.48, -1.56),
-        lateral=(16.96, 8.4),
-        front=(-36.73, -0.97),
-        back=(-14.06, 9.61),
-        reach=(27.96, 22.65),
-        lean=(0.147, 0.07),
-        chamfer=(0.446, 0.152),
-        edge=7.66,
+        medial=(-10.82, -19.18),
+        lateral=(13.0, 14.66),
+        front=(-36.28, -0.74),
+        back=(-8.3, 2.94),
+        reach=(49.76, 12.4),
+        lean=(0.109, -0.001),
+        chamfer=(0.547, 0.241),
+        edge=11.0,
         bottom=20.35,
     )
-    notch: Notch = Notch(roof=35.76, rise=1.888, middle=-3.333, half=6.52, splay=-0.008, edge=8.78)
-    medial_epicondyle: Ball = (-29.77, -7.2, 30.4, 8.59)
-    lateral_epicondyle: Ball = (26.28, -4.49, 21.8, 7.79)
+    notch: Notch = Notch(
+        roof=40.24, rise=2.493, middle=-3.73, half=6.36, splay=-0.047, edge=8.78
+    )
+    medial_epicondyle: Ball = (-30.93, -6.94, 32.6, 6.8)
+    lateral_epicondyle: Ball = (28.17, -3.86, 22.36, 6.13)
 
 
 FEMUR = Femur()
@@ -150,8 +170,14 @@ def _trochlea(x: Tensor, y: Tensor, z: Tensor, t: Trochlea) -> Tensor:
     u = x - t.middle
     ridge = t.medial + (t.lateral - t.medial) * torch.sigmoid(u / 4)
     facet = ridge * (1 - torch.exp(-(u / t.spread).square() * 0.7))
-    profile = ((y - t.floor[0]).square() + (z - t.floor[1]).square() + 1e-9).sqrt() - t.floor[2] - facet
-    return round_meet(t.edge, 0.93 * profile, u.abs() - t.half)  # facets lie at about 22 degrees to the axis
+    profile = (
+        ((y - t.floor[0]).square() + (z - t.floor[1]).square() + 1e-9).sqrt()
+        - t.floor[2]
+        - facet
+    )
+    return round_meet(
+        t.edge, 0.93 * profile, u.abs() - t.half
+    )  # facets lie at about 22 degrees to the axis
 
 
 def _metaphysis(x: Tensor, y: Tensor, z: Tensor, m: Metaphysis) -> Tensor:
@@ -159,9 +185,15 @@ def _metaphysis(x: Tensor, y: Tensor, z: Tensor, m: Metaphysis) -> Tensor:
     side, depth = torch.exp(-up / m.reach[0]), torch.exp(-up / m.reach[1])
     u, v = x - m.lean[0] * up, y - m.lean[1] * up
     back = v - m.back[0]
-    medial = (m.medial[0] + m.medial[1] * side - m.chamfer[0] * back - u) * 0.9
-    lateral = (u - m.lateral[0] - m.lateral[1] * side - m.chamfer[1] * back) * 0.9
-    walls = torch.maximum(medial, lateral), torch.maximum(m.front[0] + m.front[1] * depth - v, back - m.back[1] * depth)
+    fade = back * torch.exp(
+        -up.clamp_min(0) / 40
+    )  # the section is a trapezium above the condyles, round in the shaft
+    medial = (m.medial[0] + m.medial[1] * side - m.chamfer[0] * fade - u) * 0.9
+    lateral = (u - m.lateral[0] - m.lateral[1] * side - m.chamfer[1] * fade) * 0.9
+    walls = (
+        torch.maximum(medial, lateral),
+        torch.maximum(m.front[0] + m.front[1] * depth - v, back - m.back[1] * depth),
+    )
     return round_meet(m.edge, *walls, m.bottom - z)
 
 
@@ -169,16 +201,24 @@ def notch(q: Tensor, shape: Notch) -> Tensor:
     """Distance [mm] to the tunnel between the condyles, negative inside it."""
     x, y, z = q
     roof = (z - shape.roof - shape.rise * y) / (1 + shape.rise**2) ** 0.5
-    return round_meet(shape.edge, roof, (x - shape.middle).abs() - shape.half - shape.splay * y)
+    return round_meet(
+        shape.edge, roof, (x - shape.middle).abs() - shape.half - shape.splay * y
+    )
 
 
 def fit_to(joint: JointShape, shape: Femur = FEMUR) -> Femur:
     """The femur of one joint."""
     groove, tunnel = shape.trochlea, shape.notch
     groove = replace(
-        groove, medial=groove.medial * joint.trochlear_depth, lateral=groove.lateral * joint.trochlear_depth
+        groove,
+        medial=groove.medial * joint.trochlear_depth,
+        lateral=groove.lateral * joint.trochlear_depth,
     )
-    return replace(shape, trochlea=groove, notch=replace(tunnel, half=tunnel.half + joint.notch_width / 2))
+    return replace(
+        shape,
+        trochlea=groove,
+        notch=replace(tunnel, half=tunnel.half + joint.notch_width / 2),
+    )
 
 
 def femur(q: Tensor, shape: Femur = FEMUR) -> Tensor:
@@ -188,6 +228,11 @@ def femur(q: Tensor, shape: Femur = FEMUR) -> Tensor:
     solid = join(solid, _trochlea(x, y, z, shape.trochlea), 5)
     solid = join(solid, _metaphysis(x, y, z, shape.metaphysis), 8)
     for bump in (shape.medial_epicondyle, shape.lateral_epicondyle):
-        ball = ((x - bump[0]).square() + (y - bump[1]).square() + (z - bump[2]).square() + 1e-9).sqrt() - bump[3]
+        ball = (
+            (x - bump[0]).square()
+            + (y - bump[1]).square()
+            + (z - bump[2]).square()
+            + 1e-9
+        ).sqrt() - bump[3]
         solid = join(solid, ball, 8)
     return cut(solid, notch(q, shape.notch), 3)

@@ -60,7 +60,14 @@ def _ellipse(x: Tensor, y: Tensor, oval: tuple[float, float, float, float]) -> T
     return level * (level - 1) / slope
 
 
-def meniscus(q: Tensor, shape: Meniscus, above: Tensor, below: Tensor, height: Tensor, width: float = 1.0) -> Tensor:
+def meniscus(
+    q: Tensor,
+    shape: Meniscus,
+    above: Tensor,
+    below: Tensor,
+    height: Tensor,
+    width: float = 1.0,
+) -> Tensor:
     """Signed distance [mm] to one meniscus.
 
     Args:
@@ -77,14 +84,21 @@ def meniscus(q: Tensor, shape: Meniscus, above: Tensor, below: Tensor, height: T
     outward = 1.0 if shape.outer[0] > 0 else -1.0
     opening = (shape.opening[0] + shape.opening[1] * y - x) * outward
     walls = round_meet(shape.edge, rim, -free, opening, z - height - shape.height)
-    return torch.maximum(torch.maximum(walls, height - 2 - z), shape.gap - torch.minimum(above, below))
+    return torch.maximum(
+        torch.maximum(walls, height - 2 - z), shape.gap - torch.minimum(above, below)
+    )
 
 
-def menisci(q: Tensor, bones: Bones, cartilage: Cartilage, joint: JointShape = STANDARD) -> tuple[Tensor, Tensor]:
+def menisci(
+    q: Tensor, bones: Bones, cartilage: Cartilage, joint: JointShape = STANDARD
+) -> tuple[Tensor, Tensor]:
     """Signed distances [mm] to the medial and the lateral meniscus at points ``(3, ...)`` of the standard frame."""
     above = torch.minimum(bones.femur, cartilage.femoral)
-    below = torch.minimum(torch.minimum(bones.tibia, cartilage.medial_tibial), cartilage.lateral_tibial)
+    below = torch.minimum(
+        torch.minimum(bones.tibia, cartilage.medial_tibial), cartilage.lateral_tibial
+    )
     medial, lateral = (
-        meniscus(q, shape, above, below, bones.plateau, joint.meniscus_width) for shape in (MEDIAL, LATERAL)
+        meniscus(q, shape, above, below, bones.plateau, joint.meniscus_width)
+        for shape in (MEDIAL, LATERAL)
     )
     return medial, lateral

@@ -33,13 +33,11 @@ class Surface:
     Args:
         height: z [mm] at its centre.
         centre: x, y [mm].
-        slope: rise of z per mm towards the back (negative: posterior slope).
         curve: curvature [1/mm] along x and along y, positive where it is a dish.
     """
 
     height: float
     centre: tuple[float, float]
-    slope: float
     curve: tuple[float, float]
 
 
@@ -54,24 +52,19 @@ class Spine:
 
 @dataclass(frozen=True)
 class Shaft:
-    """A three-sided shaft; each wall is (distance from the axis in the shaft, flare towards the joint) in mm.
+    """A three-sided shaft.
 
     Args:
         axis: x, y [mm] of the axis.
-        medial: wall that faces forwards and to the medial side.
-        lateral: wall that faces to the lateral side and forwards.
-        back: wall that faces backwards.
-        turn: directions in which the walls face, as angles [rad] from the lateral towards the back.
-        reach: depth [mm] over which the flare falls by a factor of e.
-        edge: radius [mm] of the edges.
+        walls: distance [mm] from the axis of the wall that faces forwards and to the medial side, of the lateral wall,
+            and of the one at the back.
+        turn: directions in which these walls face, as angles [rad] from the lateral side towards the back.
+        edge: softness [mm] of the edges.
     """
 
     axis: tuple[float, float]
-    medial: tuple[float, float]
-    lateral: tuple[float, float]
-    back: tuple[float, float]
+    walls: tuple[float, float, float]
     turn: tuple[float, float, float]
-    reach: float
     edge: float
 
 
@@ -79,24 +72,27 @@ class Shaft:
 class Tibia:
     """Dimensions [mm] of the tibia; the tuberosity is the hull of two balls (x, y, z, radius)."""
 
-    medial: Lobe = Lobe(centre=(-10.62, -3.47), radii=(23.73, 21.69), taper=0.557)
-    lateral: Lobe = Lobe(centre=(3.72, -3.35), radii=(33.57, 20.0), taper=0.529)
-    middle: Lobe = Lobe(centre=(-5.68, -0.09), radii=(8.33, 6.5), taper=-0.549)
-    medial_surface: Surface = Surface(height=-5.971, centre=(-19.194, 4.747), slope=0.004, curve=(0.036, 0.007))
-    lateral_surface: Surface = Surface(height=-5.057, centre=(14.609, 4.085), slope=-0.015, curve=(0.008, -0.004))
-    medial_spine: Spine = Spine(top=(-5.574, 2.507), height=3.188, size=(1.702, 10.902))
-    lateral_spine: Spine = Spine(top=(2.368, 4.217), height=4.749, size=(5.161, 5.288))
-    fossa: Spine = Spine(top=(-5.705, 14.936), height=-6.828, size=(3.615, 4.934))
-    shaft: Shaft = Shaft(
-        axis=(-0.89, -10.73),
-        medial=(8.65, -0.76),
-        lateral=(1.68, 8.38),
-        back=(-0.87, 23.0),
-        turn=(-2.525, -0.628, 1.666),
-        reach=41.03,
-        edge=12.0,
+    medial: Lobe = Lobe(centre=(-9.5, -2.69), radii=(24.27, 23.87), taper=0.646)
+    lateral: Lobe = Lobe(centre=(16.91, 0.19), radii=(19.58, 20.6), taper=1.036)
+    medial_surface: Surface = Surface(
+        height=-6.012, centre=(-19.221, 4.681), curve=(0.038, 0.007)
     )
-    tuberosity: tuple[Ball, Ball] = ((9.98, -13.43, -28.73, 15.06), (6.35, -15.92, -57.51, 8.06))
+    lateral_surface: Surface = Surface(
+        height=-5.092, centre=(13.752, 1.324), curve=(0.008, -0.004)
+    )
+    medial_spine: Spine = Spine(top=(-5.55, 3.677), height=2.947, size=(1.706, 12.075))
+    lateral_spine: Spine = Spine(top=(2.273, 4.226), height=4.844, size=(5.302, 5.375))
+    fossa: Spine = Spine(top=(-5.712, 14.844), height=-7.128, size=(3.517, 4.99))
+    shaft: Shaft = Shaft(
+        axis=(-1.24, -7.18),
+        walls=(11.43, 13.63, 17.37),
+        turn=(-2.127, 0.074, 1.965),
+        edge=6.0,
+    )
+    tuberosity: tuple[Ball, Ball] = (
+        (10.06, -9.76, -26.63, 17.34),
+        (5.81, -11.35, -47.99, 11.68),
+    )
     rim: float = 6.0
 
 
@@ -105,7 +101,11 @@ TIBIA = Tibia()
 
 def _bump(x: Tensor, y: Tensor, spine: Spine) -> Tensor:
     return spine.height * torch.exp(
-        -0.5 * (((x - spine.top[0]) / spine.size[0]).square() + ((y - spine.top[1]) / spine.size[1]).square())
+        -0.5
+        * (
+            ((x - spine.top[0]) / spine.size[0]).square()
+            + ((y - spine.top[1]) / spine.size[1]).square()
+        )
     )
 
 
@@ -116,7 +116,9 @@ def plateau(q: Tensor, shape: Tibia = TIBIA) -> Tensor:
     for side in (shape.medial_surface, shape.lateral_surface):
         u, v = x - side.centre[0], y - side.centre[1]
         sides.append(
-            side.height + side.slope * v + 0.5 * (side.curve[0] * u.square() + side.curve[1] * v.square()).clamp(-9, 9)
+            side.height
+            + 0.5
+            * (side.curve[0] * u.square() + side.curve[1] * v.square()).clamp(-9, 9)
         )
     medial, lateral = sides
     height = medial + (lateral - medial) * torch.sigmoid(x / 3)
@@ -138,14 +140,13 @@ def tibia(q: Tensor, height: Tensor, shape: Tibia = TIBIA) -> Tensor:
     x, y, z = q
     depth = ((-z - 13) / 30).clamp(0, 3)
     lobes = join(_lobe(x, y, depth, shape.medial), _lobe(x, y, depth, shape.lateral), 6)
-    lobes = join(lobes, _lobe(x, y, depth, shape.middle), 10)
     s = shape.shaft
-    flare = torch.exp((z + 20).clamp(-150, 20) / s.reach)
-    walls = []
-    for angle, wall in zip(s.turn, (s.medial, s.lateral, s.back), strict=True):
-        turn = torch.as_tensor(angle)
-        across = (x - s.axis[0]) * turn.cos() + (y - s.axis[1]) * turn.sin()
-        walls.append(across - wall[0] - wall[1] * flare)
-    shaft = round_meet(s.edge, *walls)
+    walls = [
+        (x - s.axis[0]) * torch.as_tensor(turn).cos()
+        + (y - s.axis[1]) * torch.as_tensor(turn).sin()
+        - wall
+        for turn, wall in zip(s.turn, s.walls, strict=True)
+    ]
+    shaft = s.edge * torch.logsumexp(torch.stack(walls) / s.edge, 0)
     solid = join(join(lobes, shaft, 10), ball_hull(q, *shape.tuberosity), 8)
     return round_meet(shape.rim, solid, 0.9 * (z - height))
