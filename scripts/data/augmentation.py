@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Augmentation of a registered pair: the same geometry and shading for both contrasts, noise for each alone."""
+"""Augmentation of a registered pair: the same geometry and shading for both contrasts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-from scripts.simulation.old_scanner import thermal_noise
-
 
 @dataclass(frozen=True)
 class Augmentation:
     """Ranges to draw from.
+
+    Simulated slices take the geometry and the gain; shading and noise are the simulator's own.
 
     Args:
         size: height and width of a training crop [pixels].
@@ -23,7 +22,6 @@ class Augmentation:
         rotation: largest turn in the plane [rad].
         flip: chance of a left-right flip.
         shading: largest strength of the extra coil shading (natural logarithm, peak to middle); 0 for none.
-        noise: smallest and largest multiple of a noise-free pair's stated noise.
         gain: largest relative change of the input's scale, which the targets do not share.
     """
 
@@ -32,18 +30,23 @@ class Augmentation:
     rotation: float = 0.2
     flip: float = 0.5
     shading: float = 0.8
-    noise: tuple[float, float] = (0.4, 1.8)
     gain: float = 0.08
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One drawn augmentation; coordinates are shares of half the slice, -1 to 1."""
+    """One drawn augmentation.
+
+    Args:
+        size: height and width of the crop [pixels].
+        matrix: from the crop's coordinates (x, y) to the slice's, ``(2, 3)``; both run from -1 to 1 over the image.
+        shading: tilt, lobes and their strength of the extra shading.
+        gain: of the inputs ``(2,)``.
+    """
 
     size: tuple[int, int]
     matrix: torch.Tensor
     shading: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-    noise: float
     gain: torch.Tensor
 
 
@@ -69,41 +72,24 @@ def draw_augmentation(ranges: Augmentation, shape: tuple[int, int], generator: t
     tilt = ranges.shading * (torch.rand(2, generator=generator) - 0.5)
     lobes = torch.rand(2, 2, generator=generator) * 3 - 1.5
     strength = ranges.shading * (torch.rand(2, generator=generator) - 0.2)
-    noise = math.exp(uniform(math.log(ranges.noise[0]), math.log(ranges.noise[1])))
     gain = 1 + ranges.gain * (2 * torch.rand(2, generator=generator) - 1)
-    return Draw((height, width), matrix, (tilt, lobes, strength), noise, gain)
+    return Draw((height, width), matrix, (tilt, lobes, strength), gain)
 
 
-def apply_augmentation(
-    drawn: Draw,
-    pair: torch.Tensor,
-    where: int,
-    sigma: Sequence[float] | None,
-    sampling: Sequence[float] | None,
-    generator: torch.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cut one slice out of a pair with a drawn augmentation.
+def apply_augmentation(drawn: Draw, pair: torch.Tensor, where: int) -> torch.Tensor:
+    """Cut one slice out of an acquired pair with a drawn augmentation.
 
     Args:
         drawn: the draw.
         pair: both contrasts, ``(2, D, H, W)``, each on its own fixed scale.
         where: which slice.
-        sigma: noise of a noise-free pair on the fixed scale, PD and PDFS; None for acquired pairs, which are noisy.
-        sampling: acquired share of k-space, for the correlation of the noise.
-        generator: the source of the noise.
 
     Returns:
-        The slices ``(2, h, w)`` float32, rescaled so that 1.0 is again the bright end of the shaded volume, and the
-        gains ``(2,)`` of the inputs.
+        The slices ``(2, h, w)`` float32, rescaled so that 1.0 is again the bright end of the shaded volume.
     """
     grid = F.affine_grid(drawn.matrix[None], [1, 2, *drawn.size], align_corners=False)
     slices = F.grid_sample(pair[None, :, where].float(), grid, align_corners=False, padding_mode="zeros")[0]
-    slices = slices * _shading(drawn.shading, grid[0]) / _new_bright_end(drawn.shading, pair)[:, None, None]
-    if sigma is not None:
-        matrix = (float(sampling[0]), float(sampling[1])) if sampling is not None else (1.0, 1.0)
-        noise = [thermal_noise(slices.shape[1:], drawn.noise * value, matrix, generator) for value in sigma]
-        slices = (slices + torch.stack(noise)).abs()
-    return slices, drawn.gain
+    return slices * _shading(drawn.shading, grid[0]) / _new_bright_end(drawn.shading, pair)[:, None, None]
 
 
 def _shading(shading: tuple[torch.Tensor, torch.Tensor, torch.Tensor], grid: torch.Tensor) -> torch.Tensor:

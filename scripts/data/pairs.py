@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import UsageError
-from scripts.simulation.cohort import simulated_cohort
+from scripts.simulation.cohort import MAPS, simulated_cohort
 
 SECTIONS = ("training", "validation", "test")
 _NIFTI = (".nii.gz", ".nii")
@@ -23,12 +23,18 @@ Item = dict[str, Any]
 
 
 def simulated_pairs(
-    cache_dir: str, section: str, studies: int, seed: int = 0, shape: Sequence[int] = (24, 256, 256)
+    cache_dir: str,
+    section: str,
+    studies: int,
+    seed: int = 0,
+    shape: Sequence[int] = (24, 256, 256),
+    preset: str = "clinical",
+    scanned: bool | None = None,
 ) -> list[Item]:
     """Pairs of the simulated cohort, made on first use.
 
-    Training items are noise-free with the noise to be added on the fly (``noise``: sigma of PD and PDFS, ``matrix``:
-    sampled share of k-space). Items of the other sections are the noisy scans with their clean twins beside them.
+    Items to train on hold ``maps``, the knee's tissue, and ``preset``, what it is to be scanned with; those of the
+    other sections are noisy scans with their clean targets beside them.
 
     Args:
         cache_dir: where the cohort is kept.
@@ -36,17 +42,22 @@ def simulated_pairs(
         studies: number of patients.
         seed: cohort seed.
         shape: slices, rows, columns.
+        preset: name or file of what is drawn.
+        scanned: whole scans, else tissue maps; by default whatever the section needs.
     """
+    scanned = section != "training" if scanned is None else scanned
     items: list[Item] = []
-    for patient in simulated_cohort(cache_dir, section, studies, seed, shape):
-        clean = {"image": str(patient.folder / "PD_clean.pt"), "label": str(patient.folder / "PDFS_clean.pt")}
-        name = {"patient": patient.folder.name}
-        if section == "training":
-            items.append(name | clean | {"noise": list(patient.sigma), "matrix": list(patient.matrix)})
+    for patient in simulated_cohort(cache_dir, section, studies, seed, shape, preset, scanned):
+        item: Item = {"patient": patient.folder.name}
+        if scanned:
+            item |= {key: str(patient.folder / f"{file}.pt") for key, file in _SCANS.items()}
         else:
-            noisy = {"image": str(patient.folder / "PD.pt"), "label": str(patient.folder / "PDFS.pt")}
-            items.append(name | noisy | {f"{key}_clean": path for key, path in clean.items()})
+            item |= {"maps": str(patient.folder / MAPS), "preset": preset}
+        items.append(item)
     return items
+
+
+_SCANS = {"image": "PD", "label": "PDFS", "image_clean": "PD_clean", "label_clean": "PDFS_clean"}
 
 
 def pairs(
@@ -62,12 +73,13 @@ def pairs(
         dataset_dir: the user's folder, see `EXPECTED`; empty for the simulated cohort.
         manifest: a JSON file of pairs, instead of a folder; empty for none.
         section: training, validation or test.
-        simulated: arguments of `simulated_pairs`: ``cache_dir``, ``seed``, ``shape``, and ``studies``, a mapping of
-            section to number.
+        simulated: arguments of `simulated_pairs`: ``cache_dir``, ``seed``, ``shape``, and ``studies`` and ``presets``,
+            mappings of section to number and to preset.
         shares: how patients without a stated section are split, by a hash of their name.
 
     Returns:
-        Items with ``patient``, ``image`` (PD) and ``label`` (PDFS), as paths.
+        Items with ``patient``, ``image`` (PD) and ``label`` (PDFS), as paths; simulated ones to train on hold ``maps``
+        instead, see `simulated_pairs`.
 
     Raises:
         UsageError: for a folder or manifest that holds no pairs, or names missing files.
@@ -76,7 +88,10 @@ def pairs(
         raise UsageError(f"section {section!r} is unknown; choose one of {', '.join(SECTIONS)}")
     if not dataset_dir and not manifest:
         options = dict(simulated)
-        return simulated_pairs(section=section, studies=int(options.pop("studies")[section]), **options)
+        studies, presets = options.pop("studies"), options.pop("presets", {})
+        if section in presets:
+            options["preset"] = presets[section]
+        return simulated_pairs(section=section, studies=int(studies[section]), **options)
     found = _from_manifest(Path(manifest)) if manifest else _from_folder(Path(dataset_dir))
     if all("section" in item for item in found):
         chosen = [item for item in found if item["section"] == section]
@@ -93,8 +108,8 @@ def fingerprint(items: Sequence[Item]) -> dict[str, Any]:
     """What identifies a data list without a patient's name: number of pairs and a hash of file names and sizes."""
     digest = hashlib.sha256()
     for item in items:
-        for key in ("image", "label"):
-            for path in _paths(item[key]):
+        for key in ("image", "label", "maps"):
+            for path in _paths(item.get(key, [])):
                 size = path.stat().st_size if path.is_file() else 0
                 digest.update(f"{path.parent.name}/{path.name}:{size};".encode())
     return {"pairs": len(items), "sha256": digest.hexdigest()}
@@ -132,14 +147,14 @@ def _from_manifest(path: Path) -> list[Item]:
             if not isinstance(entry, dict) or not {"image", "label"} <= set(entry):
                 continue
             item: Item = {"patient": str(entry.get("patient", f"{section}-{index:04d}"))}
-            item |= {key: str(_absolute(path.parent, entry[key])) for key in ("image", "label")}
+            item |= {key: str(_absolute(path.parent, entry[key])) for key in _SCANS if key in entry}
             if "section" in entry or (section in SECTIONS and len(listed.keys() & set(SECTIONS)) > 1):
                 item["section"] = entry.get("section", section)
             items.append(item)
     if not items:
         raise UsageError(f"manifest {path.name} names no pairs; need entries with image (PD) and label (PDFS)")
     missing = [
-        number for number, item in enumerate(items, 1) if not all(Path(item[k]).exists() for k in ("image", "label"))
+        number for number, item in enumerate(items, 1) if not all(Path(item[k]).exists() for k in _SCANS if k in item)
     ]
     if missing:  # told by number: a user's file name may be a person's
         raise UsageError(

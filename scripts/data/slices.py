@@ -1,23 +1,106 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random slices of cached pairs: what a training step sees is a function of (seed, epoch, index) alone."""
+"""Random slices to train on: what a step sees is a function of (seed, epoch, index) alone."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from monai.utils import convert_to_tensor
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from scripts.data.augmentation import Augmentation, apply_augmentation, draw_augmentation
+from scripts.simulation.brightness import Probe
+from scripts.simulation.cohort import read_maps
+from scripts.simulation.maps import TissueMaps
+from scripts.simulation.preset import load_preset
+from scripts.simulation.training import Cut, draw_scans, resample, scan_cuts, wider
+
+Item = dict[str, Tensor]
 
 
-class PairedSlices(Dataset[dict[str, torch.Tensor]]):
-    """Augmented slices drawn from preprocessed volume pairs that are held in memory.
+def training_slices(
+    data: Sequence[Mapping[str, Any]],
+    transform: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    augmentation: Augmentation,
+    samples: int,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> RandomSlices:
+    """The slices of a run's training data: simulated anew where the data are tissue maps, else cut from the pairs.
 
     Args:
-        data: items with ``image``, ``label`` and, for noise-free pairs, ``noise`` and ``matrix``.
+        data: items of `pairs.pairs`.
+        transform: preprocessing of a pair; tissue maps need none.
+        augmentation: ranges of the augmentation.
+        samples: slices per epoch.
+        seed: with the epoch and the index it decides everything that is random.
+        device: where simulated slices are computed; the GPU that trains, if no worker processes prepare batches.
+    """
+    if data and "maps" in data[0]:
+        return SimulatedSlices(data, augmentation, samples, seed, device)
+    return PairedSlices(data, transform, augmentation, samples, seed)
+
+
+class RandomSlices(Dataset[Item]):
+    """Slices of patients, drawn by epoch and index.
+
+    Args:
+        data: one item per patient.
+        augmentation: ranges of the augmentation.
+        samples: slices per epoch.
+        seed: with the epoch and the index it decides everything that is random.
+    """
+
+    def __init__(
+        self, data: Sequence[Mapping[str, Any]], augmentation: Augmentation, samples: int, seed: int = 0
+    ) -> None:
+        if not data:
+            raise ValueError("The training set is empty; need at least one pair.")
+        self.data, self.augmentation = list(data), augmentation
+        self.samples, self.seed, self.epoch = int(samples), int(seed), 0
+
+    def __len__(self) -> int:
+        """Slices per epoch."""
+        return self.samples
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose slices come next, counted from 1 as in Ignite."""
+        self.epoch = int(epoch)
+
+    def __getitem__(self, index: int) -> Item:
+        """One augmented slice.
+
+        Returns:
+            ``image`` and ``label`` ``(1, H, W)`` float32 on the fixed scale, ``gain`` ``(2,)``: what the inputs are to
+            be multiplied with, and ``origin`` ``(2,)``: item and slice, to name a batch that fails.
+        """
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Item]:
+        """Several slices at once, as PyTorch's loaders ask for a batch."""
+        for index in indices:
+            if not 0 <= index < self.samples:
+                raise IndexError(index)
+        return self._items([mix(self.seed, self.epoch, index) for index in indices])
+
+    @abstractmethod
+    def _items(self, seeds: Sequence[int]) -> list[Item]:
+        """The slices of some seeds."""
+
+    def _draw_patient(self, generator: torch.Generator) -> int:
+        return int(torch.randint(len(self.data), (), generator=generator))
+
+
+class PairedSlices(RandomSlices):
+    """Augmented slices of acquired pairs, preprocessed once and held in memory.
+
+    Args:
+        data: items with ``image`` and ``label``.
         transform: preprocessing of one item; runs once per item, at first use.
         augmentation: ranges of the augmentation.
         samples: slices per epoch.
@@ -32,74 +115,112 @@ class PairedSlices(Dataset[dict[str, torch.Tensor]]):
         samples: int,
         seed: int = 0,
     ) -> None:
-        if not data:
-            raise ValueError("The training set is empty; need at least one pair.")
-        self.data, self.transform, self.augmentation = list(data), transform, augmentation
-        self.samples, self.seed, self.epoch = int(samples), int(seed), 0
-        self._volumes: dict[int, torch.Tensor] = {}
+        super().__init__(data, augmentation, samples, seed)
+        self.transform = transform
+        self._volumes: dict[int, Tensor] = {}
 
-    def __len__(self) -> int:
-        """Slices per epoch."""
-        return self.samples
+    def _items(self, seeds: Sequence[int]) -> list[Item]:
+        return [self._item(torch.Generator().manual_seed(seed)) for seed in seeds]
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose slices come next, counted from 1 as in Ignite."""
-        self.epoch = int(epoch)
-
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """One augmented slice.
-
-        Returns:
-            ``image`` and ``label`` ``(1, H, W)`` float32 on the fixed scale, ``gain`` ``(2,)``: what the inputs are to
-            be multiplied with, and ``origin`` ``(2,)``: item and slice, to name a batch that fails.
-        """
-        if not 0 <= index < self.samples:
-            raise IndexError(index)
-        generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch, index))
-        which = int(torch.randint(len(self.data), (), generator=generator))
+    def _item(self, generator: torch.Generator) -> Item:
+        which = self._draw_patient(generator)
         pair = self._pair(which)  # (2, D, H, W)
-        where = _draw_slice(pair, generator)
-        item = self.data[which]
+        where = _draw_slice(pair[0, :, ::8, ::8], generator)
         drawn = draw_augmentation(self.augmentation, (pair.shape[-2], pair.shape[-1]), generator)
-        slices, gain = apply_augmentation(drawn, pair, where, item.get("noise"), item.get("matrix"), generator)
-        return {"image": slices[:1], "label": slices[1:], "gain": gain, "origin": torch.tensor([which, where])}
+        slices = apply_augmentation(drawn, pair, where)
+        return _item(slices, drawn.gain, which, where)
 
-    def _pair(self, which: int) -> torch.Tensor:
+    def _pair(self, which: int) -> Tensor:
         if which not in self._volumes:
-            raw = self.data[which]
-            item = self.transform({key: raw[key] for key in ("image", "label")})
+            item = self.transform({key: self.data[which][key] for key in ("image", "label")})
             image, label = torch.as_tensor(item["image"]), torch.as_tensor(item["label"])
             if image.shape != label.shape:
                 raise ValueError(
                     f"Pair {which}: PD has shape {tuple(image.shape[1:])} and PDFS {tuple(label.shape[1:])}; need one "
                     "grid. Register and resample the pair first."
                 )
-            if "noise" in raw:  # the noise is stated in the file's units, the volumes are normalised
-                scales = [_scale_of(item[key]) for key in ("image", "label")]
-                self.data[which] = dict(raw) | {"noise": [s / q for s, q in zip(raw["noise"], scales, strict=True)]}
             self._volumes[which] = convert_to_tensor(torch.cat((image, label)), dtype=torch.float16, track_meta=False)
         return self._volumes[which]
 
 
-def _scale_of(image: Any) -> float:
-    """The divisor that `NormalizeMagnitude` recorded on an image."""
-    for operation in reversed(image.applied_operations):
-        if "scale" in operation.get("extra_info", {}):
-            return float(operation["extra_info"]["scale"])
-    raise ValueError("The pair was not normalised; put NormalizeMagnituded into the preprocessing.")
+class SimulatedSlices(RandomSlices):
+    """Slices of simulated knees, scanned anew each time: only their anatomy is kept.
+
+    Sequence, tissue values, coil, field, noise and geometry are drawn for every slice. The cut-out is magnified, turned
+    and mirrored before it is scanned, so that neither point spread nor noise is interpolated.
+
+    Args:
+        data: items with ``maps``, a file of tissue maps, and ``preset``, what is drawn.
+        augmentation: ranges of geometry and gain.
+        samples: slices per epoch.
+        seed: with the epoch and the index it decides everything that is random.
+        device: where to compute; slices stay there. Maps are kept there once they were used; on the CPU they are read
+            from the file as needed.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Mapping[str, Any]],
+        augmentation: Augmentation,
+        samples: int,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(data, augmentation, samples, seed)
+        self.device = torch.device(device)
+        self._presets = {name: load_preset(name) for name in {str(item["preset"]) for item in self.data}}
+        self._patients: dict[int, tuple[TissueMaps, Probe]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker process is given: it reads the files itself."""
+        return self.__dict__ | {"_patients": {}}
+
+    def _items(self, seeds: Sequence[int]) -> list[Item]:
+        cuts = [self._cut(seed) for seed in seeds]
+        pairs = scan_cuts([cut for cut, _, _, _ in cuts])
+        return [_item(pair, gain, which, where) for pair, (_, gain, which, where) in zip(pairs, cuts, strict=True)]
+
+    def _cut(self, seed: int) -> tuple[Cut, Tensor, int, int]:
+        generator = torch.Generator().manual_seed(seed)
+        which = self._draw_patient(generator)
+        maps, seen = self._patient(which)
+        where = _draw_slice(seen.tissue, generator)
+        shape = (maps.share.shape[-2], maps.share.shape[-1])
+        drawn = draw_augmentation(self.augmentation, shape, generator)
+        scans = draw_scans(self._presets[str(self.data[which]["preset"])], seed % _SEEDS)
+        cut = Cut(resample(maps, where, *wider(drawn.matrix, drawn.size)), seen, scans)
+        return cut, drawn.gain, which, where
+
+    def _patient(self, which: int) -> tuple[TissueMaps, Probe]:
+        if which not in self._patients:
+            self._patients[which] = read_maps(Path(self.data[which]["maps"]), self.device)
+        return self._patients[which]
 
 
-def _draw_slice(pair: torch.Tensor, generator: torch.Generator) -> int:
-    """A slice with some body in it: among three tries the first that holds signal, else the last."""
+_SEEDS = 1 << 43
+"""Seeds of studies are below."""
+
+
+def _item(pair: Tensor, gain: Tensor, which: int, where: int) -> Item:
+    return {"image": pair[:1], "label": pair[1:], "gain": gain, "origin": torch.tensor([which, where])}
+
+
+def _draw_slice(volume: Tensor, generator: torch.Generator) -> int:
+    """A slice with some body in it: among three tries the first that holds signal, else the last.
+
+    Args:
+        volume: ``(D, H, W)``; above .1 is body.
+        generator: the source of randomness.
+    """
     where = 0
     for _ in range(3):
-        where = int(torch.randint(pair.shape[1], (), generator=generator))
-        if (pair[0, where, ::8, ::8] > 0.1).float().mean() > 0.1:
+        where = int(torch.randint(volume.shape[0], (), generator=generator))
+        if (volume[where] > 0.1).float().mean() > 0.1:
             break
     return where
 
 
-def _mix(seed: int, epoch: int, index: int) -> int:
+def mix(seed: int, epoch: int, index: int) -> int:
     """One 63-bit seed from three numbers (SplitMix64), so that neighbours are unrelated."""
     value = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9 + index + 1) & (2**64 - 1)
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)

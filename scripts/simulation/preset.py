@@ -12,10 +12,11 @@ from typing import Any
 import yaml
 
 FOLDER = Path(__file__).parent / "presets"
-ROOT = "clinical"
-"""The preset that has every key; what another states must be among them."""
 BASE = "base"
 """Key of a preset that builds on another."""
+SECTIONS = ("geometry", "knee", "lesions", "tissues", "scanner")
+"""What a whole preset has."""
+OPTIONAL = ("shapes", "training", "benchmark")
 _FORMS = ({"log"}, {"normal"})
 
 Preset = Mapping[str, Any]
@@ -30,12 +31,12 @@ def load_preset(source: str | Path | Preset) -> dict[str, Any]:
     """Read a preset, with everything that it builds on.
 
     Args:
-        source: a name, see `preset_names`; a YAML file; or what such a file holds. What names no ``base`` builds on
-            `ROOT`. Entries that are mappings are merged key by key, so that a choice that is not named keeps its
-            weight; anything else is replaced.
+        source: a name, see `preset_names`; a YAML file; or what such a file holds. Where it names a ``base``, entries
+            that are mappings are merged key by key, so that a choice that is not named keeps its weight; anything else
+            is replaced.
 
     Raises:
-        ValueError: for a preset that is not there, is no YAML mapping, or has a key that is unknown.
+        ValueError: for a preset that is not there, is no YAML mapping, has a key that is unknown or lacks a section.
     """
     name, content = _read(source)
     return _resolved(name, content, ())
@@ -48,14 +49,20 @@ def preset_hash(preset: Preset) -> str:
 
 
 def _resolved(name: str, content: Preset, seen: tuple[str, ...]) -> dict[str, Any]:
-    base = content.get(BASE, ROOT)
     own = {key: entry for key, entry in content.items() if key != BASE}
-    if name == ROOT and BASE not in content:
+    if unknown := [str(key) for key in own if key not in SECTIONS + OPTIONAL]:
+        raise ValueError(
+            f"Preset {name} has an unknown key {unknown[0]!r}; known are {', '.join(SECTIONS + OPTIONAL)}."
+        )
+    if BASE not in content:
+        if missing := [key for key in SECTIONS if key not in own]:
+            raise ValueError(f"Preset {name} lacks {', '.join(missing)}; add it, or build on another: base: clinical.")
         return own
-    if str(base) in seen:
-        raise ValueError(f"Preset {name!r} builds on itself ({' > '.join((*seen, str(base)))}); name another base.")
-    _, below = _read(str(base))
-    return _merged(_resolved(str(base), below, (*seen, str(base))), own, name)
+    base = str(content[BASE])
+    if base in seen:
+        raise ValueError(f"Preset {name} builds on itself ({' > '.join((*seen, base))}); name another base.")
+    below = _resolved(base, _read(base)[1], (*seen, base))
+    return _merged({key: below.get(key, {}) for key in SECTIONS + OPTIONAL if key in below or key in own}, own, name)
 
 
 def _read(source: str | Path | Preset) -> tuple[str, Preset]:
@@ -73,7 +80,7 @@ def _read(source: str | Path | Preset) -> tuple[str, Preset]:
             f"Preset {path.name} is no YAML ({' '.join(str(error).split())}); correct the file."
         ) from error
     if not isinstance(content, Mapping):
-        raise ValueError(f"Preset {path.name} is no mapping of sections; see {ROOT}.yaml.")
+        raise ValueError(f"Preset {path.name} is no mapping of sections; see clinical.yaml.")
     return path.stem, content
 
 
@@ -87,5 +94,5 @@ def _merged(base: Preset, over: Preset, path: str) -> dict[str, Any]:
         ranged = any(set(one) in _FORMS for one in (entry, former) if isinstance(one, Mapping))
         if isinstance(former, Mapping) and not ranged and not isinstance(entry, Mapping):
             raise ValueError(f"{path}/{key} is {entry!r}; need a mapping with keys of {', '.join(map(str, former))}.")
-        merged[key] = _merged(former, entry, f"{path}/{key}") if both and not ranged else entry
+        merged[key] = _merged(former, entry, f"{path}/{key}") if former and both and not ranged else entry
     return merged

@@ -3,73 +3,99 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from scripts.simulation.old_parameters import KneeParameters, draw_knee
-from scripts.simulation.old_scanner import CoilShading, draw_coil, sample_k_space, thermal_noise
-from scripts.simulation.phantom import Knee
-from scripts.simulation.signal import (
-    FAT_SHIFT,
-    GYROMAGNETIC_RATIO,
-    FatSuppression,
-    Sequence,
-    suppressed_fraction,
-    turbo_spin_echo,
-)
-from scripts.simulation.tissue import COMPARTMENTS, FAT, INDEX, TissueTable, draw_tissues
+from scripts.simulation.anatomy.canvas import Anatomy
+from scripts.simulation.anatomy.knee import Knee
+from scripts.simulation.anatomy.parameters import KneeParameters, draw_knee
+from scripts.simulation.anatomy.random_shapes import RandomShapes, ShapesParameters, draw_shapes
+from scripts.simulation.implants import with_implants
+from scripts.simulation.maps import TissueMaps
+from scripts.simulation.pathology.base import LesionParameters
+from scripts.simulation.pathology.catalogue import DECOYS, KINDS, draw_lesions, lesion_of
+from scripts.simulation.preset import Preset, load_preset
+from scripts.simulation.quantities import quantities
+from scripts.simulation.ranges import Ranges
+from scripts.simulation.records import as_plain, from_plain
+from scripts.simulation.relaxation import TissueValue, draw_tissue_values, tissue_table
+from scripts.simulation.sampling import SUB_SLICES, in_threads, map_stack, on_cpu
+from scripts.simulation.scanner.acquire import acquire
+from scripts.simulation.scanner.draw import draw_scanner
+from scripts.simulation.scanner.scan import Scan, ScannerParameters
+from scripts.simulation.stack import Stack, draw_stack
 
-PLANES = ("sagittal", "coronal", "axial")
-# Directions of columns, rows (as displayed, downwards) and slices in LPS.
-_AXES: dict[str, tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]] = {
-    "sagittal": ((0, 1, 0), (0, 0, -1), (-1, 0, 0)),
-    "coronal": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
-    "axial": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
-}
-SIMULATOR_VERSION = "2"
+SIMULATOR_VERSION = "3"
 """Part of every cache key: raise it with any change that alters a simulated voxel."""
-
-
-@dataclass(frozen=True)
-class Scan:
-    """What one of the two scans is: its sequence, its fat suppression if any, its noise and its readout.
-
-    Args:
-        sequence: the TSE's times.
-        suppression: the saturation pulse, None for PD.
-        snr: signal of muscle over the standard deviation of the noise, at the joint.
-        fat_shift: chemical-shift displacement of fat [pixels].
-    """
-
-    sequence: Sequence
-    suppression: FatSuppression | None
-    snr: float
-    fat_shift: float
+CONTRASTS = ("PD", "PDFS")
+SHAPE = (24, 256, 256)
+"""Slices, rows and columns of a study unless something else is asked for."""
+FIELD_STRENGTHS = (1.5, 3.0)
+"""Fields [T] at which tissue values are known."""
 
 
 @dataclass(frozen=True)
 class StudyParameters:
-    """Everything a study follows from, besides the textures that its seed gives."""
+    """Everything that a study follows from.
+
+    Args:
+        seed: names the study; also that of its noise.
+        preset: name of what it was drawn from.
+        stack: where the slices lie.
+        anatomy: a knee, or random shapes.
+        lesions: what is wrong with the knee, in the order of its application.
+        tissues: relaxation times and densities.
+        scanner: both scans, the coil and the field.
+    """
 
     seed: int
-    plane: str
-    shape: tuple[int, int, int]
-    spacing: tuple[float, float, float]
-    thickness: float
-    obliquity: tuple[float, float]
-    field_strength: float
-    matrix: tuple[float, float]
-    readout_axis: int
-    knee: KneeParameters
-    pd: Scan
-    pdfs: Scan
+    preset: str
+    stack: Stack
+    anatomy: KneeParameters | ShapesParameters
+    lesions: tuple[LesionParameters, ...]
+    tissues: tuple[TissueValue, ...]
+    scanner: ScannerParameters
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 1 << 43:
+            raise ValueError(f"Seed {self.seed} cannot be used; need 0 to {(1 << 43) - 1}.")
+        tissue_table(self.tissues)  # refuses what is missing
 
     def as_dict(self) -> dict[str, Any]:
-        """The drawn values as plain types, for JSON."""
-        return asdict(self)
+        """The drawn values as JSON's types."""
+        content: dict[str, Any] = as_plain(self)
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> StudyParameters:
+        """The parameters that `as_dict` gave, possibly through JSON.
+
+        Raises:
+            ValueError: for a missing, unknown or impossible value; the message says where and what.
+        """
+        return from_plain(cls, content)
+
+    @property
+    def field_strength(self) -> float:
+        """Static field [T]."""
+        return self.scanner.environment.field_strength
+
+    @property
+    def side(self) -> str:
+        """``L`` or ``R``; empty for random shapes, which have none."""
+        if isinstance(self.anatomy, ShapesParameters):
+            return ""
+        return "L" if self.anatomy.pose.left else "R"
+
+    @property
+    def scans(self) -> tuple[Scan, Scan]:
+        """PD and PDFS."""
+        return self.scanner.pd, self.scanner.pdfs
 
 
 @dataclass(frozen=True)
@@ -78,168 +104,170 @@ class Study:
 
     Args:
         parameters: what was drawn.
-        clean: noise-free magnitude of PD and PDFS, ``(2, D, H, W)``, in units of fully relaxed free fluid.
-        noisy: the same with each scan's own noise.
-        labels: index of the largest compartment, uint8 ``(D, H, W)``.
-        affine_lps: index (slice, row, column) to position [mm], ``(4, 4)``.
-        sigma: standard deviation of the noise (real part) of PD and of PDFS, in the units of ``clean``.
+        clean: noise-free target per contrast ``(2, D, H, W)``: PD as PDFS was scanned and PDFS as PD was scanned, that
+            is with the other scan's coil shading, point spread and place, and with nominal fat suppression.
+        noisy: PD and PDFS as each was scanned, ``(2, D, H, W)``.
+        maps: the tissue behind them.
+        sigma: standard deviation of the noise (real part) of PD and of PDFS at the isocentre, in the units of
+            ``noisy``: those of fully relaxed free fluid there.
     """
 
     parameters: StudyParameters
-    clean: torch.Tensor
-    noisy: torch.Tensor
-    labels: torch.Tensor
-    affine_lps: torch.Tensor
+    clean: Tensor
+    noisy: Tensor
+    maps: TissueMaps
     sigma: tuple[float, float]
+
+    @property
+    def labels(self) -> Tensor:
+        """Structure with the largest share, uint8 ``(D, H, W)``, values of `anatomy.structures.LABEL`."""
+        return self.maps.labels
+
+    @property
+    def lesion(self) -> Tensor:
+        """Share of each voxel that lesions changed, 0..1, ``(D, H, W)``."""
+        return self.maps.lesion.float() / 255
+
+    @property
+    def affine_lps(self) -> Tensor:
+        """Index (slice, row, column, 1) to position [mm], float64 ``(4, 4)``."""
+        return self.maps.affine_lps
+
+    def quantities(self) -> dict[str, Tensor]:
+        """Proton density, T1 [s], T2 [s] and fat fraction of each voxel, each ``(D, H, W)``."""
+        return quantities(self.maps, tissue_table(self.parameters.tissues))
 
 
 def draw_study(
     seed: int,
+    preset: str | Path | Preset = "clinical",
     plane: str | None = None,
-    shape: tuple[int, int, int] = (24, 256, 256),
+    shape: tuple[int, int, int] = SHAPE,
     field_strength: float | None = None,
+    pathology: Mapping[str, float] | None = None,
 ) -> StudyParameters:
     """Draw one study.
 
+    What is asked for replaces a draw and changes no other one: the same seed in another plane, at another field or with
+    another lesion is the same knee.
+
     Args:
         seed: names the study; the same seed and arguments give the same study on every machine.
+        preset: name, file or content, see `preset.load_preset`.
         plane: sagittal, coronal or axial; drawn if None.
         shape: slices, rows and columns.
         field_strength: 1.5 or 3 T; drawn if None.
+        pathology: chance (0..1) of kinds of lesions, instead of the preset's.
 
     Raises:
-        ValueError: for an unknown plane or a shape that no scan can have.
+        ValueError: for an unknown preset, plane, field or pathology, or a shape that no scan can have.
     """
-    if plane is not None and plane not in PLANES:
-        raise ValueError(f"Plane {plane!r} is unknown; choose one of {', '.join(PLANES)}.")
-    if len(shape) != 3 or min(shape) < 1 or min(shape[1:]) < 16:
-        raise ValueError(f"Shape {shape} cannot be scanned; need (slices >= 1, rows >= 16, columns >= 16).")
-    generator = torch.Generator().manual_seed(seed)
-
-    def uniform(low: float, high: float) -> float:
-        return low + (high - low) * torch.rand((), generator=generator).item()
-
-    plane_drawn = PLANES[int(torch.multinomial(torch.tensor([0.5, 0.3, 0.2]), 1, generator=generator))]
-    field_drawn = 3.0 if uniform(0, 1) < 0.65 else 1.5
-    field = field_strength or field_drawn
-    field_of_view = uniform(145, 185)
-    slab = uniform(84, 112)
-    in_plane = field_of_view / max(shape[1:])
-    between = max(slab / shape[0], 1.0)
-    readout_bandwidth = uniform(120, 300)  # Hz per pixel
-    snr = uniform(12, 45)
-
-    def scan(suppressed: bool) -> Scan:
-        length = int(uniform(4, 12))
-        sequence = Sequence(
-            repetition_time=uniform(2.0, 4.0),
-            echo_time=uniform(0.020, 0.040),
-            echo_train_length=length,
-            echo_spacing=uniform(0.008, 0.011),
-        )
-        pulse = FatSuppression(
-            flip_angle=math.radians(uniform(84, 102)),
-            bandwidth=85 * field,
-            delay=uniform(0.005, 0.015),
-            olefinic=uniform(0.06, 0.11),
-        )
-        return Scan(
-            sequence=sequence,
-            suppression=pulse if suppressed else None,
-            snr=snr * (uniform(0.5, 0.9) if suppressed else 1.0),
-            fat_shift=-FAT_SHIFT * GYROMAGNETIC_RATIO * field / readout_bandwidth,
-        )
-
+    if not 0 <= seed < 1 << 43:
+        raise ValueError(f"Seed {seed} cannot be used; need 0 to {(1 << 43) - 1}.")
+    if field_strength is not None and field_strength not in FIELD_STRENGTHS:
+        raise ValueError(f"Tissue values at {field_strength:g} T are not known; need 1.5 or 3 T.")
+    ranges = Ranges(_with_chances(load_preset(preset), pathology or {}, seed), seed)
+    geometry = ranges.section("geometry")
+    stack = draw_stack(geometry.section("stack"), shape, plane)
+    field = field_strength or float(geometry.choose("field_strength"))
+    anatomy: KneeParameters | ShapesParameters
+    lesions: tuple[LesionParameters, ...] = ()
+    if geometry.happens("random_shapes"):
+        anatomy = draw_shapes(ranges.section("shapes"), seed)
+    else:
+        anatomy, lesions = draw_knee(ranges.section("knee"), seed), draw_lesions(ranges.section("lesions"))
     return StudyParameters(
         seed=seed,
-        plane=plane or plane_drawn,
-        shape=shape,
-        spacing=(between, in_plane, in_plane),
-        thickness=between * uniform(0.75, 0.95),
-        obliquity=(uniform(-0.12, 0.12), uniform(-0.12, 0.12)),
-        field_strength=field,
-        matrix=(uniform(0.6, 0.95), uniform(0.75, 1.0)),
-        readout_axis=-1 if uniform(0, 1) < 0.5 else -2,
-        knee=draw_knee(generator),
-        pd=scan(False),
-        pdfs=scan(True),
+        preset=Path(preset).stem if isinstance(preset, str | Path) else "given",
+        stack=stack,
+        anatomy=anatomy,
+        lesions=lesions,
+        tissues=draw_tissue_values(ranges.section("tissues"), field),
+        scanner=draw_scanner(ranges.section("scanner"), field),
     )
 
 
-def grid(parameters: StudyParameters) -> torch.Tensor:
-    """Affine ``(4, 4)`` of the stack: (slice, row, column, 1) to LPS position [mm]."""
-    columns, rows, slices = (torch.tensor(axis, dtype=torch.float64) for axis in _AXES[parameters.plane])
-    a, b = parameters.obliquity
-    slices = slices + a * rows + b * columns
-    slices = slices / slices.norm()
-    columns = columns - (columns @ slices) * slices
-    columns = columns / columns.norm()
-    rows = torch.linalg.cross(slices, columns)
-    affine = torch.eye(4, dtype=torch.float64)
-    steps = torch.stack((slices, rows, columns), dim=1) * torch.tensor(parameters.spacing, dtype=torch.float64)
-    affine[:3, :3] = steps
-    centre = torch.tensor([(size - 1) / 2 for size in parameters.shape], dtype=torch.float64)
-    affine[:3, 3] = -steps @ centre
-    return affine
+def without_lesions(parameters: StudyParameters) -> StudyParameters:
+    """The same knee, scans and noise without its lesions; what only looks like one (`DECOYS`) stays."""
+    kept = tuple(lesion for lesion in parameters.lesions if lesion.name in DECOYS)
+    return replace(parameters, lesions=kept)
 
 
-def simulate_study(parameters: StudyParameters, sub_slices: int = 2) -> Study:
+def anatomy_of(parameters: StudyParameters) -> Anatomy:
+    """What is scanned."""
+    if isinstance(parameters.anatomy, ShapesParameters):
+        return RandomShapes(parameters.anatomy)
+    return Knee(parameters.anatomy, [lesion_of(lesion) for lesion in parameters.lesions])
+
+
+def map_study(
+    parameters: StudyParameters, device: torch.device | str = "cpu", workers: int = 1, sub_slices: int = SUB_SLICES
+) -> TissueMaps:
+    """The tissue on the grid of a study; arguments as for `simulate_study`, but the maps stay on the device."""
+    return map_stack(anatomy_of(parameters), parameters.stack, device, workers, sub_slices)
+
+
+def simulate_study(
+    parameters: StudyParameters,
+    device: torch.device | str = "cpu",
+    workers: int = 1,
+    sub_slices: int = SUB_SLICES,
+) -> Study:
     """Scan a drawn knee.
-
-    Each slice is the mean of ``sub_slices`` thin ones across its thickness; all effects are linear in the compartments
-    up to the magnitude, so partial volume is exact for that sampling.
 
     Args:
         parameters: what `draw_study` gave, possibly changed.
-        sub_slices: samples across the slice thickness, at least 1.
+        device: where to compute; the study comes back on the CPU. Devices agree to rounding, but for single voxels that
+            lie exactly on a boundary.
+        workers: threads; the result does not depend on them.
+        sub_slices: thin sheets averaged across each slice, at least 1.
+
+    Raises:
+        ValueError: if the slices miss the knee.
     """
-    texture = torch.Generator().manual_seed(parameters.seed + 1_000_003)
-    knee = Knee(parameters.knee, texture)
-    tissues = draw_tissues(parameters.field_strength, texture)
-    coil = draw_coil(texture)
-    scans = (parameters.pd, parameters.pdfs)
-    signals = [_signal_per_compartment(scan, tissues, parameters.field_strength) for scan in scans]
-    affine = grid(parameters)
-    slices, rows, columns = parameters.shape
-    clean = torch.empty(2, *parameters.shape)
-    noisy = torch.empty(2, *parameters.shape)
-    labels = torch.empty(parameters.shape, dtype=torch.uint8)
-    row, column = torch.meshgrid(
-        torch.arange(rows, dtype=torch.float64), torch.arange(columns, dtype=torch.float64), indexing="ij"
-    )
-    offsets = ((torch.arange(sub_slices) + 0.5) / sub_slices - 0.5) * parameters.thickness / parameters.spacing[0]
-    sigmas = _noise_sigma(scans, signals, coil)
-    edge = parameters.spacing[1]
-    for index in range(slices):
-        shares = torch.zeros(len(COMPARTMENTS), rows, columns)
-        for offset in offsets:
-            places = torch.stack((torch.full_like(row, index + float(offset)), row, column, torch.ones_like(row)))
-            points = torch.tensordot(affine[:3], places, dims=1).float()
-            shares += knee.compartments(points, edge) / sub_slices
-        labels[index] = shares.argmax(0).to(torch.uint8)
-        sensitivity = coil(points)
-        for which, (scan, signal) in enumerate(zip(scans, signals, strict=True)):
-            water = torch.einsum("c,chw->hw", signal * ~FAT, shares) * sensitivity
-            fat = torch.einsum("c,chw->hw", signal * FAT, shares) * sensitivity
-            image = sample_k_space(water, fat, parameters.matrix, scan.fat_shift, parameters.readout_axis)
-            clean[which, index] = image.abs()
-            noise = thermal_noise(image.shape, sigmas[which], parameters.matrix, texture)
-            noisy[which, index] = (image + noise).abs()
-    return Study(parameters, clean, noisy, labels, affine, (sigmas[0], sigmas[1]))
+    anatomy, environment = anatomy_of(parameters), parameters.scanner.environment
+    place = map_stack(anatomy, parameters.stack, device, workers, sub_slices)
+    stack = _moved(parameters.stack, parameters.scanner.pdfs.motion.through_plane)
+    places = (place, place if stack is parameters.stack else map_stack(anatomy, stack, device, workers, sub_slices))
+    if isinstance(anatomy, Knee):
+        environment = with_implants(environment, anatomy.lesions, anatomy.frame)
+    tissues = tissue_table(parameters.tissues)
+    size, scans = (2, *parameters.stack.shape), parameters.scans
+    clean, noisy = torch.empty(size), torch.empty(size)
+
+    def scan(index: int) -> tuple[float, float]:
+        sigmas = []
+        for which, (own, other) in enumerate(zip(scans, scans[::-1], strict=True)):
+            seen = acquire(places[which], own, tissues, environment, 2 * parameters.seed + which, [index])
+            noisy[which, index] = seen.magnitude[0].cpu()
+            target = acquire(
+                places[1 - which], own, tissues, environment, 0, [index], noise=False, nominal=True, as_if=other
+            )
+            clean[which, index] = target.magnitude[0].cpu()
+            sigmas.append(float(seen.sigma[0]))
+        return sigmas[0], sigmas[1]
+
+    sigma = in_threads(scan, parameters.stack.shape[0], workers)[0]
+    return Study(parameters, clean, noisy, on_cpu(place), sigma)
 
 
-def _noise_sigma(scans: tuple[Scan, Scan], signals: list[torch.Tensor], coil: CoilShading) -> list[float]:
-    """Standard deviation of the noise per scan: one receiver noise over the image, SNR as stated at the joint."""
-    centre = float(coil(torch.zeros(3, 1)))
-    return [float(signal[INDEX["muscle"]]) * centre / scan.snr for scan, signal in zip(scans, signals, strict=True)]
+def _moved(stack: Stack, through_plane: float) -> Stack:
+    """Where the slices lie in a knee that moved along their normal [mm]: the other way."""
+    if through_plane == 0:
+        return stack
+    normal = stack.affine_lps[:3, 0] / stack.affine_lps[:3, 0].norm()
+    x, y, z = (torch.tensor(stack.centre, dtype=torch.float64) - through_plane * normal).tolist()
+    return replace(stack, centre=(x, y, z))
 
 
-def _signal_per_compartment(scan: Scan, tissues: TissueTable, field_strength: float) -> torch.Tensor:
-    """Signal of a voxel filled with each compartment, ``(C,)``; suppression is nominal (no field error)."""
-    signal = turbo_spin_echo(scan.sequence, tissues.t1, tissues.t2) * tissues.density
-    if scan.suppression is None:
-        return signal
-    nominal = torch.zeros(()), torch.ones(())
-    fat_t1 = float(tissues.t1[INDEX["subcutaneous_fat"]])
-    on_fat, on_water = suppressed_fraction(scan.suppression, *nominal, field_strength, fat_t1)
-    return signal * torch.where(FAT, on_fat, on_water)
+def _with_chances(preset: Preset, chances: Mapping[str, float], seed: int) -> dict[str, Any]:
+    """A preset in which the named kinds of lesions are there for certain or not at all, by their chance."""
+    lesions = dict(preset["lesions"])
+    for name, chance in chances.items():
+        if name not in KINDS or name not in lesions:
+            raise ValueError(f"Pathology {name!r} is unknown; choose one of {', '.join(KINDS)}.")
+        if not 0 <= chance <= 1:
+            raise ValueError(f"Pathology {name!r} has a chance of {chance:g}; need 0 to 1.")
+        there = Ranges({}, seed, f"/pathology/{name}").uniform() < chance
+        lesions[name] = dict(lesions[name]) | {"chance": float(there)}
+    return dict(preset) | {"lesions": lesions}

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slices to train on: cached anatomy, and everything else drawn anew for each slice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scripts.simulation.brightness import Probe, brightness
+from scripts.simulation.maps import TissueMaps
+from scripts.simulation.ranges import Ranges
+from scripts.simulation.relaxation import draw_tissue_values, tissue_table
+from scripts.simulation.scanner.acquire import expose
+from scripts.simulation.scanner.draw import draw_scanner
+from scripts.simulation.scanner.imaging import Frame
+from scripts.simulation.scanner.plan import make_plan
+from scripts.simulation.scanner.scan import ScannerParameters
+from scripts.simulation.tissue import TissueTable
+
+MARGIN = 16
+"""Pixels imaged around a crop on each side, so that what rings in from the edges is cut off."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is drawn for one slice besides its anatomy.
+
+    Args:
+        tissues: of the knee.
+        scanner: both scans.
+        as_scanned: each scan keeps its own point spread, place, field errors and artefacts. Otherwise PDFS lies and is
+            blurred as PD, and both are free of them: then each is, noise apart, the target of the other.
+        seed: of the noise.
+    """
+
+    tissues: TissueTable
+    scanner: ScannerParameters
+    as_scanned: bool
+    seed: int
+
+
+def draw_scans(preset: dict[str, Any], seed: int) -> Drawn:
+    """Draw what one slice is scanned with, from ``geometry``, ``tissues``, ``scanner`` and ``training`` of a preset."""
+    ranges = Ranges(preset, seed)
+    field = float(ranges.section("geometry").choose("field_strength"))
+    scanner = draw_scanner(ranges.section("scanner"), field)
+    # A slice that is imaged alone has no other place along its normal to be in.
+    scanner = replace(scanner, pdfs=replace(scanner.pdfs, motion=replace(scanner.pdfs.motion, through_plane=0.0)))
+    return Drawn(
+        tissues=tissue_table(draw_tissue_values(ranges.section("tissues"), field)),
+        scanner=scanner,
+        as_scanned=ranges.section("training").happens("as_scanned"),
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True)
+class Resampled(TissueMaps):
+    """Compartments on a grid, not packed.
+
+    Args:
+        shares: volume share of each compartment, ``(C, D, H, W)``.
+    """
+
+    shares: Tensor
+
+    def dense(self, index: int | slice) -> Tensor:
+        """See `TissueMaps.dense`."""
+        return self.shares[:, index]
+
+
+def resample(maps: TissueMaps, index: int, matrix: Tensor, size: tuple[int, int]) -> Resampled:
+    """Cut one slice out of a stack, magnified, turned and mirrored.
+
+    Args:
+        maps: of the stack.
+        index: of the slice.
+        matrix: from the cut-out's coordinates to the slice's, ``(2, 3)``; both are shares of half the image, (x, y).
+        size: rows and columns of the cut-out.
+
+    Returns:
+        The cut-out as a stack of one slice, at its place in space.
+    """
+    dense = maps.dense(index)
+    present = torch.nonzero(dense.flatten(1).any(1)).flatten()
+    grid = F.affine_grid(matrix[None].to(dense.device), [1, 1, *size], align_corners=False)
+    # Cubic: linear interpolation would take half of the texture that the point spread leaves.
+    found = F.grid_sample(dense[present][None], grid, mode="bicubic", align_corners=False, padding_mode="border")[0]
+    shares = dense.new_zeros(len(dense), 1, *size)
+    shares[present, 0] = found
+    nothing = torch.zeros(1, *size, dtype=torch.uint8, device=dense.device)
+    affine = maps.affine_lps.double().cpu() @ _to_source(index, matrix, (dense.shape[1], dense.shape[2]), size)
+    return Resampled(nothing[None], nothing[None], nothing, nothing, affine, shares)
+
+
+def _to_source(index: int, matrix: Tensor, source: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Matrix ``(4, 4)`` from (slice, row, column, 1) of a cut-out to those of the stack."""
+    (height, width), m = source, matrix.double()
+    to_shares = torch.tensor([[0, 2 / size[1], 1 / size[1] - 1], [2 / size[0], 0, 1 / size[0] - 1], [0, 0, 1]]).double()
+    x, y = m @ to_shares  # in (row, column, 1) of the cut-out
+    out = torch.zeros(4, 4, dtype=torch.float64)
+    out[0, 0], out[0, 3], out[3, 3] = 1, index, 1
+    out[1, 1:] = y * height / 2
+    out[2, 1:] = x * width / 2
+    out[1, 3] += (height - 1) / 2
+    out[2, 3] += (width - 1) / 2
+    return out
+
+
+def wider(matrix: Tensor, size: tuple[int, int], margin: int = MARGIN) -> tuple[Tensor, tuple[int, int]]:
+    """The matrix and the size of a cut-out with a margin on each side."""
+    height, width = size[0] + 2 * margin, size[1] + 2 * margin
+    return matrix * torch.tensor([width / size[1], height / size[0], 1.0]), (height, width)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A slice that is ready to be scanned.
+
+    Args:
+        maps: the cut-out with its margin, a stack of one slice.
+        seen: voxels of the whole stack, for the scale.
+        drawn: what it is scanned with.
+    """
+
+    maps: Resampled
+    seen: Probe
+    drawn: Drawn
+
+    def frames(self) -> list[Frame]:
+        """PD and PDFS."""
+        drawn, (pd, pdfs) = self.drawn, (self.drawn.scanner.pd, self.drawn.scanner.pdfs)
+        as_if, nominal = (None, False) if drawn.as_scanned else (pd, True)
+        around, seed = drawn.scanner.environment, 2 * drawn.seed
+        return [
+            Frame(self.maps, 0, pd, drawn.tissues, around, seed, nominal=nominal),
+            Frame(self.maps, 0, pdfs, drawn.tissues, around, seed + 1, as_if, nominal),
+        ]
+
+
+def scan_cuts(cuts: Sequence[Cut], margin: int = MARGIN) -> list[Tensor]:
+    """Scan slices twice.
+
+    Args:
+        cuts: the slices, of one size and on one device.
+        margin: cut off each side [pixels].
+
+    Returns:
+        For each PD and PDFS ``(2, h, w)``, noisy, each divided by the 99.5th percentile in the body of its whole stack.
+    """
+    frames = [cut.frames() for cut in cuts]
+    if cuts[0].maps.shares.device.type == "cpu":  # alone, so that a slice does not depend on its company
+        pairs = [expose(pair).magnitude for pair in frames]
+    else:
+        pairs = list(expose([frame for pair in frames for frame in pair]).magnitude.split(2))
+    rows, columns = pairs[0].shape[1:]
+    return [
+        images[:, margin : rows - margin, margin : columns - margin]
+        / torch.tensor([scale_of(frame, cut.seen) for frame in pair], device=images.device)[:, None, None]
+        for images, pair, cut in zip(pairs, frames, cuts, strict=True)
+    ]
+
+
+def scale_of(frame: Frame, seen: Probe) -> float:
+    """What the fixed scale calls 1.0 in a scan of the whole stack."""
+    plan = make_plan(frame.scan, frame.tissues, frame.environment, (32, 32), frame.geometry, frame.nominal)
+    return brightness(seen, frame.scan, plan, frame.environment, frame.seed, frame.as_if)
