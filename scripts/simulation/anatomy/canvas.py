@@ -75,7 +75,7 @@ class Canvas:
 
     def finish(self) -> Sample:
         """What was laid; what nothing was laid on is background."""
-        shares = self.shares
+        shares = self.shares.clamp_min(0)  # rounding leaves minus 1e-8
         shares[INDEX["air"]] += self.left
         labels = torch.where(self.left > self._largest, torch.zeros_like(self.labels), self.labels)
         return Sample(shares, labels, torch.zeros_like(self.left))
