@@ -37,10 +37,10 @@ class Sequence:
     Args:
         repetition_time: TR [s].
         echo_time: effective TE [s].
-        echo_train_length: refocusing pulses per excitation.
+        echo_train_length: echoes per excitation that fill k-space.
         echo_spacing: time between echoes [s].
-        order: how the echoes fill k-space about the effective one: ``linear`` in the phase-encoding step, or
-            ``centric``, symmetric about its middle.
+        order: how the echoes fill k-space: ``linear`` in the phase-encoding step, with the effective one in the middle,
+            or ``centric``, from the effective one in the middle outwards on both sides.
         transverse: share of the train that magnetisation spends transverse: 1 for 180 degree pulses, less for smaller
             ones, which store part of it longitudinally (Hennig and Scheffler, MRM 2003;49:527).
         transfer: incidental magnetisation transfer relative to a usual multi-slice TSE, as a power of the tissues' own

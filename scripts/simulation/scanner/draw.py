@@ -46,11 +46,14 @@ def draw_scanner(ranges: Ranges, field_strength: float) -> ScannerParameters:
 
 def draw_scan(ranges: Ranges, readout_axis: int) -> Scan:
     """Draw one scan, without suppression and motion."""
+    echo_time, spacing, length = (ranges.value(name) for name in ("echo_time", "echo_spacing", "echo_train_length"))
+    # Trains much longer than twice the effective echo blur and ring; protocols for proton density avoid them.
+    longest = ranges.value("longest_train") * max(1, round(echo_time / spacing)) + 1
     sequence = Sequence(
         repetition_time=ranges.value("repetition_time"),
-        echo_time=ranges.value("echo_time"),
-        echo_train_length=max(1, round(ranges.value("echo_train_length"))),
-        echo_spacing=ranges.value("echo_spacing"),
+        echo_time=echo_time,
+        echo_train_length=max(1, round(min(length, longest))),
+        echo_spacing=spacing,
         order=ranges.choose("order"),
         transverse=ranges.value("transverse"),
         transfer=ranges.value("transfer"),

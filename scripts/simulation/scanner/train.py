@@ -15,12 +15,14 @@ from scripts.simulation.signal import Sequence
 
 
 def effective_echo(sequence: Sequence) -> int:
-    """Number of the echo, from 1, that fills the middle of k-space."""
+    """Number of the echo, from 1, that fills the middle of k-space; those before it are only used in linear order."""
+    if sequence.order == "centric":
+        return 1
     return max(1, min(sequence.echo_train_length, round(sequence.echo_time / sequence.echo_spacing)))
 
 
 def echo_times(sequence: Sequence) -> Tensor:
-    """Times of the echoes [s], float64 ``(ETL,)``; the effective one has exactly the effective echo time."""
+    """Times of the echoes that are used [s], float64 ``(ETL,)``; the effective one has exactly the echo time."""
     number = torch.arange(1, sequence.echo_train_length + 1, dtype=torch.float64)
     return sequence.echo_time + (number - effective_echo(sequence)) * sequence.echo_spacing
 
@@ -30,7 +32,7 @@ def echo_of_line(sequence: Sequence, line: Tensor) -> Tensor:
 
     Each echo fills a band of equal width. Linear order goes through the train once from one edge of k-space to the
     other, shifted so that the effective echo is in the middle; what the shift pushes over the end of the train comes
-    first. Centric order puts the echoes on both sides, those next to the effective one nearest to the middle.
+    first. Centric order goes from the middle outwards on both sides; echoes before the effective one are not used.
 
     Args:
         sequence: the scan.
@@ -44,8 +46,7 @@ def echo_of_line(sequence: Sequence, line: Tensor) -> Tensor:
     width = (2 * line.abs().max() + 1) / length
     if sequence.order == "linear":
         return (middle + torch.floor(line / width + 0.5).long()) % length
-    outwards = torch.tensor(sorted(range(length), key=lambda echo: (abs(echo - middle), -echo)))
-    return outwards[torch.floor(2 * line.abs() / width).long().clamp(max=length - 1)]
+    return torch.floor(2 * line.abs() / width).long().clamp(max=length - 1)
 
 
 def shot_of_line(echo: Tensor) -> Tensor:
