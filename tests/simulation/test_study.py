@@ -1,137 +1,232 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A simulated study is one study, wherever it is made, and physically whole."""
+"""A study follows from its seed and its recorded parameters alone, and its parts mean what they say."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from scripts.simulation.phantom import Knee
-from scripts.simulation.cohort import simulated_cohort
-from scripts.simulation.old_parameters import draw_knee
-from scripts.simulation.study import PLANES, draw_study, grid, simulate_study
-from scripts.simulation.tissue import COMPARTMENTS, INDEX, draw_tissues
+from scripts.simulation.anatomy.structures import LABEL
+from scripts.simulation.pathology.base import LesionParameters
+from scripts.simulation.preset import load_preset
+from scripts.simulation.scanner.coil import Coil
+from scripts.simulation.scanner.field import Field
+from scripts.simulation.scanner.ghosts import Ghosts
+from scripts.simulation.scanner.motion import Motion
+from scripts.simulation.scanner.noise import Noise
+from scripts.simulation.scanner.scan import Environment
+from scripts.simulation.scanner.vendor import Vendor
+from scripts.simulation.study import (
+    Study,
+    StudyParameters,
+    draw_study,
+    map_study,
+    simulate_study,
+    without_lesions,
+)
 
 SHAPE = (3, 48, 48)
 
 
-def points(count: int = 3000) -> torch.Tensor:
-    return (torch.rand(3, count, generator=torch.Generator().manual_seed(1)) - 0.5) * 150
+def drawn(seed: int = 7, **options: Any) -> StudyParameters:
+    return draw_study(seed, **{"plane": "sagittal", "shape": SHAPE} | options)
 
 
-def knee(seed: int = 0) -> Knee:
-    generator = torch.Generator().manual_seed(seed)
-    return Knee(draw_knee(generator), generator)
+def plain(parameters: StudyParameters, snr: float = 20.0) -> StudyParameters:
+    """Both scans on one grid, with one readout, without artefacts: noise is what is left between clean and noisy."""
+    scanner = parameters.scanner
+    pd = replace(scanner.pd, noise=Noise(snr), ghosts=Ghosts(), vendor=Vendor())
+    pdfs = replace(pd, suppression=scanner.pdfs.suppression, motion=Motion())
+    around = Environment(parameters.field_strength, Coil(), Field())
+    return replace(parameters, scanner=replace(scanner, environment=around, pd=pd, pdfs=pdfs))
 
 
-def test_shares_of_each_point_are_a_whole() -> None:
-    shares = knee().compartments(points())
-    assert float(shares.min()) >= -1e-5
-    torch.testing.assert_close(shares.sum(0), torch.ones(3000), atol=1e-4, rtol=0)
+def as_json(parameters: StudyParameters) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(json.dumps(parameters.as_dict()))
+    return content
 
 
-def test_the_space_around_the_leg_is_air_and_the_condyles_are_marrow() -> None:
-    found = knee().compartments(torch.tensor([[150.0, 20.0, -20.0], [150.0, 0.0, 0.0], [0.0, 20.0, 20.0]]))
-    assert float(found[INDEX["air"], 0]) == pytest.approx(1)
-    marrow = found[INDEX["marrow_fat"]] + found[INDEX["marrow_water"]] + found[INDEX["oedema_water"]]
-    assert (marrow[1:] > 0.5).all()
+def same(a: Study, b: Study) -> bool:
+    return all(torch.equal(getattr(a, name), getattr(b, name)) for name in ("noisy", "clean", "labels", "lesion"))
 
 
-def test_left_and_right_knees_mirror_each_other() -> None:
-    generator = torch.Generator().manual_seed(5)
-    drawn = replace(draw_knee(generator), tilt=(0.0, 0.0, 0.0), shift=(0.0, 0.0, 0.0))
-    left, right = (
-        Knee(replace(drawn, left=side), torch.Generator().manual_seed(6)).compartments(
-            points() * torch.tensor([[1.0 if side else -1.0], [1.0], [1.0]])
-        )
-        for side in (True, False)
+@pytest.mark.parametrize("preset", ["clinical", "randomised"])
+def test_recorded_parameters_go_through_json_to_the_last_bit(preset: str) -> None:
+    for seed in range(12):
+        parameters = draw_study(seed, preset, shape=SHAPE)
+        assert StudyParameters.from_dict(as_json(parameters)) == parameters
+
+
+def test_a_record_gives_the_same_voxels_and_so_does_any_number_of_workers() -> None:
+    parameters = drawn()
+    study = simulate_study(parameters)
+    assert same(study, simulate_study(StudyParameters.from_dict(as_json(parameters)), workers=3))
+    assert not same(study, simulate_study(drawn(8)))
+
+
+def test_shares_at_random_positions_do_not_hear_the_global_generator() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    simulate_study(drawn(), sub_slices=1)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_is_asked_for_changes_nothing_else() -> None:
+    free, asked = draw_study(11, shape=SHAPE), draw_study(11, plane="axial", shape=SHAPE, pathology={"oedema": 1.0})
+    assert asked.stack.plane == "axial"
+    assert asked.anatomy == free.anatomy
+    assert asked.scanner == free.scanner
+    assert [one for one in asked.lesions if one.name != "oedema"] == [one for one in free.lesions if one.name != "oedema"]
+    assert any(one.name == "oedema" for one in asked.lesions)
+
+
+def test_a_chance_of_pathology_is_met_and_none_or_certain_are_exact() -> None:
+    def share(chance: float, count: int) -> float:
+        found = [draw_study(seed, preset, shape=SHAPE, pathology={"baker_cyst": chance}) for seed in range(count)]
+        return sum(any(one.name == "baker_cyst" for one in study.lesions) for study in found) / count
+
+    preset = load_preset("clinical")
+    assert share(0.0, 25) == 0.0
+    assert share(1.0, 25) == 1.0
+    assert share(0.6, 150) == pytest.approx(0.6, abs=0.12)
+
+
+def test_noise_is_the_stated_one_and_clean_is_its_truth() -> None:
+    parameters = plain(draw_study(9, plane="sagittal", shape=(4, 96, 96)), snr=12.0)
+    study = simulate_study(parameters, sub_slices=1)
+    for clean, noisy, sigma in zip(study.clean, study.noisy, study.sigma, strict=True):
+        air, bright = clean < 0.5 * sigma, clean > 6 * sigma
+        assert min(int(air.sum()), int(bright.sum())) > 1000
+        # Without signal a magnitude is Rayleigh, its mean square 2 sigma^2; with much of it, Gaussian.
+        excess = (noisy.square() - clean.square())[air].mean()
+        assert float(excess) == pytest.approx(2 * sigma**2, rel=0.08)
+        error = (noisy - clean)[bright]
+        assert float(error.std()) == pytest.approx(sigma, rel=0.05)
+        assert abs(float(error.mean())) < 0.1 * sigma
+
+
+def test_the_clean_target_lies_where_the_other_scan_lies() -> None:
+    parameters = plain(drawn(5), snr=500.0)
+    moved = replace(parameters.scanner.pdfs, motion=Motion((0.0, 5.0)))
+    shifted = simulate_study(replace(parameters, scanner=replace(parameters.scanner, pdfs=moved)), sub_slices=1)
+    still = simulate_study(parameters, sub_slices=1)
+    inner = slice(10, -10)
+    # PDFS was scanned five pixels further; its target is where PD is, and PD's target is where PDFS is.
+    torch.testing.assert_close(shifted.clean[1], still.clean[1])
+    torch.testing.assert_close(
+        shifted.clean[0].roll(-5, -1)[..., inner], still.clean[0][..., inner], atol=0.02, rtol=0.02
     )
-    torch.testing.assert_close(left, right, atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("change", ["fluid", "fat_thickness", "oedema", "baker_cyst"])
-def test_more_of_something_shows_as_more_of_it(change: str) -> None:
-    few, many = {"fluid": (0.6, 5.0), "fat_thickness": (3.0, 17.0), "oedema": (0.0, 1.0), "baker_cyst": (0.0, 20.0)}[
-        change
-    ]
-    name = {"fluid": "fluid", "fat_thickness": "subcutaneous_fat", "oedema": "oedema_water", "baker_cyst": "fluid"}[
-        change
-    ]
-    drawn = draw_knee(torch.Generator().manual_seed(2))
-    less, more = (
-        Knee(replace(drawn, **{change: value}), torch.Generator().manual_seed(3)).compartments(points(20000))[
-            INDEX[name]
-        ]
-        for value in (few, many)
+    torch.testing.assert_close(
+        shifted.noisy[1].roll(-5, -1)[..., inner], still.noisy[1][..., inner], atol=0.03, rtol=0.05
     )
-    assert float(more.sum()) > float(less.sum())
 
 
-def test_tissue_without_spread_is_the_table_at_each_field() -> None:
-    for field, which in ((1.5, 0), (3.0, 1), (7.0, 1)):
-        table = draw_tissues(field, torch.Generator(), spread=0)
-        torch.testing.assert_close(table.t1, torch.tensor([tissue.t1[which] for tissue in COMPARTMENTS]))
+def test_motion_through_the_plane_moves_the_scan_and_not_its_target() -> None:
+    parameters = plain(drawn(5), snr=500.0)
+    between = parameters.stack.spacing[0]
+    far = replace(parameters.scanner.pdfs, motion=Motion(through_plane=between))
+    moved = simulate_study(replace(parameters, scanner=replace(parameters.scanner, pdfs=far)), sub_slices=1)
+    still = simulate_study(parameters, sub_slices=1)
+    torch.testing.assert_close(moved.clean[1], still.clean[1])
+    # A knee that moved by one slice along the normal shows in slice 1 what was in slice 0.
+    torch.testing.assert_close(moved.clean[0][1:], still.clean[0][:-1], atol=1e-3, rtol=1e-3)
+    assert float((moved.clean[0] - still.clean[0]).abs().mean()) > 0.01
 
 
-@pytest.mark.parametrize("plane", PLANES)
-def test_slices_lie_along_the_planes_normal_and_the_grid_is_centred(plane: str) -> None:
-    parameters = draw_study(4, plane, (5, 32, 32))
-    affine = grid(parameters)
-    axis = {"sagittal": 0, "coronal": 1, "axial": 2}[plane]
-    assert int(affine[:3, 0].abs().argmax()) == axis
-    torch.testing.assert_close(affine[:3, :3].norm(dim=0), torch.tensor(parameters.spacing, dtype=torch.float64))
-    rotation = affine[:3, :3] / affine[:3, :3].norm(dim=0)
-    torch.testing.assert_close(rotation.T @ rotation, torch.eye(3, dtype=torch.float64), atol=1e-9, rtol=0)
-    centre = affine @ torch.tensor([2, 15.5, 15.5, 1], dtype=torch.float64)
-    torch.testing.assert_close(centre[:3], torch.zeros(3, dtype=torch.float64), atol=1e-9, rtol=0)
-
-
-def test_a_seed_is_one_study_and_another_seed_another() -> None:
-    first, again, other = (simulate_study(draw_study(seed, "sagittal", SHAPE), 1) for seed in (7, 7, 8))
-    assert torch.equal(first.noisy, again.noisy)
-    assert not torch.equal(first.noisy, other.noisy)
-
-
-def test_noise_is_the_stated_one_and_fat_is_what_suppression_takes() -> None:
-    study = simulate_study(draw_study(9, "sagittal", (6, 96, 96)), 1)
-    air = study.labels == INDEX["air"]
-    # Where there is no signal the magnitude is Rayleigh: mean square 2 sigma^2. The clean part is counted off.
-    for index in range(2):
-        square = study.noisy[index][air].square().mean() - study.clean[index][air].square().mean()
-        assert float(square) == pytest.approx(2 * study.sigma[index] ** 2, rel=0.1)
-    fat, muscle = study.labels == INDEX["subcutaneous_fat"], study.labels == INDEX["muscle"]
+def test_suppression_takes_fat_and_leaves_water() -> None:
+    study = simulate_study(plain(draw_study(9, plane="sagittal", shape=(3, 96, 96), field_strength=3.0)), sub_slices=1)
+    fat, muscle = (study.labels == LABEL[name] for name in ("subcutaneous_fat", "muscle"))
     before, after = (float(volume[fat].mean() / volume[muscle].mean()) for volume in study.clean)
     assert before > 1.5
-    assert after < 0.7
+    assert after < 0.8
 
 
-@pytest.mark.parametrize(("plane", "shape"), [("oblique", SHAPE), ("axial", (0, 64, 64)), ("axial", (4, 8, 64))])
-def test_what_no_scanner_does_is_refused(plane: str, shape: tuple[int, int, int]) -> None:
-    with pytest.raises(ValueError, match=r"choose|cannot be scanned"):
-        draw_study(0, plane, shape)
+def test_a_lesion_changes_nothing_where_it_is_not() -> None:
+    parameters = replace(drawn(3, plane="axial", shape=(11, 64, 64)), lesions=())
+    sick = replace(parameters, lesions=(LesionParameters("baker_cyst", "popliteal", 16.0, 1.0, 1),))
+    assert without_lesions(sick) == parameters
+    before, after = simulate_study(parameters, sub_slices=1), simulate_study(sick, sub_slices=1)
+    touched = after.lesion.flatten(1).amax(1) > 0
+    assert 0 < int(touched.sum()) < 11
+    assert torch.equal(after.noisy[:, ~touched], before.noisy[:, ~touched])
+    inside = after.lesion > 0.9
+    assert int(inside.sum()) > 10
+    assert float((after.clean[1] - before.clean[1])[inside].mean()) > 0.1  # fluid in place of suppressed fat
+    assert torch.equal(after.labels[~(after.lesion > 0)], before.labels[~(after.lesion > 0)])
 
 
-def test_the_cohort_is_cached_and_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
-    one = simulated_cohort(tmp_path / "one", "test", 2, shape=SHAPE, workers=1)
-    two = simulated_cohort(tmp_path / "two", "test", 2, shape=SHAPE, workers=2)
-    for a, b in zip(one, two, strict=True):
-        assert a.sigma == b.sigma
-        for name in ("PD", "PDFS_clean"):
-            x, y = (torch.load(patient.folder / f"{name}.pt", weights_only=True)["voxels"] for patient in (a, b))
-            assert torch.equal(x, y)
-    before = (one[0].folder / "PD.pt").stat().st_mtime_ns
-    simulated_cohort(tmp_path / "one", "test", 2, shape=SHAPE, workers=1)
-    assert (one[0].folder / "PD.pt").stat().st_mtime_ns == before
+def test_quantities_are_those_of_the_tissues() -> None:
+    study = simulate_study(drawn(6), sub_slices=1)
+    maps, table = study.quantities(), {one.name: one for one in study.parameters.tissues}
+    assert set(maps) == {"proton_density", "t1", "t2", "fat_fraction"}
+    assert all(volume.shape == SHAPE for volume in maps.values())
+    assert 0 <= float(maps["fat_fraction"].min()) and float(maps["fat_fraction"].max()) <= 1 + 1e-6
+    fluid = study.maps.dense(slice(None))[list(table).index("fluid")] == 1
+    assert bool(fluid.any())
+    torch.testing.assert_close(maps["t2"][fluid], torch.full((int(fluid.sum()),), table["fluid"].t2))
+    air = study.labels == 0
+    assert float(maps["proton_density"][air].mean()) < 0.05
 
 
-def test_sections_never_share_a_knee(tmp_path: Path) -> None:
-    names = [
-        simulated_cohort(tmp_path, section, 1, shape=SHAPE, workers=1)[0].folder.name
-        for section in ("training", "test")
-    ]
-    assert names[0] != names[1]
-    with pytest.raises(ValueError, match="choose one of"):
-        simulated_cohort(tmp_path, "holdout", 1)
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"plane": "oblique"}, "choose one of sagittal, coronal, axial"),
+        ({"shape": (0, 64, 64)}, "cannot be scanned"),
+        ({"shape": (4, 8, 64)}, "cannot be scanned"),
+        ({"field_strength": 7.0}, "need 1.5 or 3 T"),
+        ({"pathology": {"gout": 0.5}}, "Pathology 'gout' is unknown; choose one of .*oedema"),
+        ({"pathology": {"oedema": 1.5}}, "need 0 to 1"),
+        ({"preset": "nightmare"}, "choose one of .*clinical"),
+        ({"preset": {"base": "clinical", "knees": {}}}, "unknown key 'knees'"),
+        ({"preset": {"base": "clinical", "scanner": {"pd": {"echo": 1}}}}, "scanner/pd has an unknown key 'echo'"),
+        ({"preset": {"base": "clinical", "tissues": {"only": {"bone": {}}}}}, "Tissue 'bone' is unknown"),
+        ({"preset": {"base": "clinical", "tissues": {"only": {"fluid": {"t3": 1}}}}}, "fluid has no 't3'"),
+        ({"preset": {"base": "clinical", "scanner": {"pd": {"echo_time": 5.0}}}}, "TE 5 s is not shorter than TR"),
+        ({"preset": {"base": "clinical", "geometry": {"stack": {"thickness": -3.0}}}}, "need sizes above zero"),
+        ({"preset": {"geometry": {}}}, "lacks knee, lesions"),
+        ({"seed": -1}, "Seed -1 cannot be used"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_way_out(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        draw_study(**{"seed": 0, "shape": SHAPE} | options)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "text"),
+    [
+        (("scanner", "pd", "sequence", "echo_time"), 9.0, "is not shorter than TR"),
+        (("scanner", "pdfs", "noise", "snr"), 0.0, "SNR above zero"),
+        (("stack", "spacing"), [3.0, -0.5, 0.5], "need sizes above zero"),
+        (("tissues", 2, "name"), "bone", "Tissue 'bone' is unknown"),
+        (("tissues", 2, "t2"), 0.0, "need relaxation times above zero"),
+        (("stack", "plane"), 3, "StudyParameters.stack.plane is 3; need a text"),
+    ],
+)
+def test_an_impossible_record_is_refused(path: tuple[Any, ...], value: object, text: str) -> None:
+    content = as_json(drawn())
+    inner: Any = content
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    with pytest.raises(ValueError, match=text):
+        StudyParameters.from_dict(content)
+
+
+def test_a_field_of_view_that_misses_the_knee_is_refused() -> None:
+    parameters = drawn()
+    away = replace(parameters, stack=replace(parameters.stack, centre=(400.0, 0.0, 0.0)))
+    with pytest.raises(ValueError, match=r"around \(400, 0, 0\) mm misses the knee"):
+        map_study(away, sub_slices=1)
+
+
+def test_a_preset_that_builds_on_itself_is_refused(tmp_path: Any) -> None:
+    path = tmp_path / "loop.yaml"
+    path.write_text(f"base: {path}\n")
+    with pytest.raises(ValueError, match="builds on itself"):
+        load_preset(path)
