@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Place = tuple[float, float, float]
+from scripts.simulation.scanner.field import Place, squared_distances
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,8 @@ def sensitivities(coil: Coil, points: Tensor) -> Tensor:
     """Complex sensitivity of each receiver at ``points`` ``(3, ...)`` [mm], ``(n, ...)``; last the uniform one."""
     magnitude, phase = _magnitudes(coil, points), []
     for element in coil.elements:
-        angle = torch.full_like(points[0], element.phase)
-        for axis, slope in enumerate(element.turn):
-            angle = angle + slope * points[axis]
-        phase.append(angle)
+        turn = torch.tensor(element.turn).to(points)
+        phase.append(element.phase + torch.tensordot(turn, points, dims=1))
     phase += [torch.zeros_like(points[0])] * (len(magnitude) - len(phase))
     return torch.polar(magnitude, torch.stack(phase))
 
@@ -83,9 +81,15 @@ def shading(coil: Coil, points: Tensor) -> Tensor:
 
 def _magnitudes(coil: Coil, points: Tensor) -> Tensor:
     found = []
-    for element in coil.elements:
-        squared = sum((points[axis] - element.position[axis]) ** 2 for axis in range(3))
-        found.append(element.strength * (1 + squared / element.reach**2) ** -1.5)
+    if coil.elements:
+        reach, strength = (
+            torch.tensor([getattr(element, name) for element in coil.elements])
+            .to(points)
+            .view(-1, *[1] * points[0].ndim)
+            for name in ("reach", "strength")
+        )
+        squared = squared_distances([element.position for element in coil.elements], points)
+        found.append(strength * (1 + squared / reach.square()).pow(-1.5))
     if coil.uniform > 0:
-        found.append(torch.full_like(points[0], coil.uniform))
-    return torch.stack(found)
+        found.append(torch.full_like(points[:1], coil.uniform))
+    return torch.cat(found)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -97,10 +98,16 @@ def transmit(field: Field, points: Tensor) -> Tensor:
     return (field.transmit * (1 + _sum_of(field.lobes, points))).clamp_min(0)
 
 
+def squared_distances(centres: Sequence[Place], points: Tensor) -> Tensor:
+    """Squared distance [mm^2] of ``points`` ``(3, ...)`` from each of ``n`` centres, ``(n, ...)``."""
+    place = torch.tensor(centres).to(points).view(len(centres), 3, *[1] * points[0].ndim)
+    return (points - place).square().sum(1)
+
+
 def _sum_of(bumps: tuple[Bump, ...], points: Tensor) -> Tensor:
-    total = torch.zeros_like(points[0])
-    for bump in bumps:
-        x, y, z = (points[axis] - bump.centre[axis] for axis in range(3))
-        squared = x * x + y * y + z * z
-        total = total + bump.height * torch.exp(-squared / (2 * bump.radius**2))
-    return total
+    if not bumps:
+        return torch.zeros_like(points[0])
+    height, radius = (torch.tensor([getattr(bump, name) for bump in bumps]).to(points) for name in ("height", "radius"))
+    squared = squared_distances([bump.centre for bump in bumps], points)
+    spread = 2 * radius.square().view(-1, *[1] * points[0].ndim)
+    return torch.tensordot(height, torch.exp(-squared / spread), dims=1)

@@ -17,12 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scripts.simulation.maps import TissueMaps
-from scripts.simulation.scanner import noise, surroundings
+from scripts.simulation.scanner import noise
 from scripts.simulation.scanner.metal import displace, excited
 from scripts.simulation.scanner.motion import rotate
 from scripts.simulation.scanner.plan import CURVES, MARGIN, WATER_CURVES, Plan, make_plan, noise_scale
 from scripts.simulation.scanner.scan import Environment, Scan
 from scripts.simulation.scanner.smooth import spread
+from scripts.simulation.scanner.surroundings import AMPLIFY, CORRECT, HITS, SHADE, Site, site, surroundings
 from scripts.simulation.scanner.vendor import to_counts
 from scripts.simulation.tissue import TissueTable
 
@@ -63,7 +64,7 @@ class Imager:
     Args:
         shape: rows and columns of the images.
         device: where to compute.
-        frames: all that will be imaged, so that shares are kept as long as another scan of a slice needs them.
+        frames: all that will be imaged, so that what a slice is made of is kept as long as another scan needs it.
     """
 
     def __init__(self, shape: tuple[int, int], device: torch.device, frames: Sequence[Frame]) -> None:
@@ -71,6 +72,7 @@ class Imager:
         self._uses = Counter((id(frame.maps), frame.index) for frame in frames)
         self._plans: dict[tuple[int, ...], Plan] = {}
         self._shares: dict[tuple[int, int], Tensor] = {}
+        self._sites: dict[tuple[int, ...], Site] = {}
 
     def plan(self, frame: Frame) -> Plan:
         """What the frame's scan multiplies compartments and k-space with."""
@@ -85,7 +87,7 @@ class Imager:
         """What frames have to agree in to be computed together; the fourth entry is the number of receivers."""
         plan, coil = self.plan(frame), frame.environment.coil
         receivers = coil.receivers if with_noise else 1
-        metal = surroundings.needs_pixels(frame.environment)
+        metal = bool(frame.environment.field.dipoles)
         return frame.geometry.readout.axis, plan.taken is None, plan.blood is None, receivers, metal
 
     def image(self, frames: Sequence[Frame], with_noise: bool) -> tuple[Tensor, Tensor]:
@@ -93,18 +95,19 @@ class Imager:
         plans = [self.plan(frame) for frame in frames]
         coil = frames[0].environment.coil
         several = with_noise and coil.receivers > 1
-        around = self._surroundings(frames, several)
-        objects = self._objects(frames, plans, around)
+        sites = [self._site(frame, several) for frame in frames]
+        around = self._surroundings(frames, sites)
+        objects = self._objects(frames, plans, sites, around)
         if frames[0].geometry.readout.axis == -2:  # phase encoding along the rows of what follows
             objects, around = objects.mT, around.mT
         signal = self._to_image(objects, plans)
         signal = _inside(self._turn(signal, frames))
         fading = self._stack([plan.fading for plan in plans])
-        after = around[:, surroundings.CORRECT] * fading[:, None, :]
+        after = around[:, CORRECT] * fading[:, None, :]
         counts = torch.tensor([frame.geometry.vendor.counts for frame in frames], device=self.device)[:, None, None]
         clean = seen = to_counts(signal.abs() * after, counts)
         if with_noise:
-            noise_images = _inside(self._noise(frames, plans)) * around[:, None, surroundings.AMPLIFY]
+            noise_images = _inside(self._noise(frames, plans)) * around[:, None, AMPLIFY]
             if several:
                 real, imaginary = around[:, -2 * coil.receivers :].chunk(2, dim=1)
                 noise_images = noise_images + signal[:, None] * torch.complex(real, imaginary)
@@ -116,42 +119,39 @@ class Imager:
             clean, seen = clean.mT, seen.mT
         return clean, seen
 
-    def _surroundings(self, frames: Sequence[Frame], several: bool) -> Tensor:
+    def _site(self, frame: Frame, several: bool) -> Site:
+        key = (id(frame.environment), id(frame.maps), frame.index, int(several))
+        if key not in self._sites:
+            environment, affine = frame.environment, frame.maps.affine_lps
+            self._sites[key] = site(environment, affine, frame.index, self.shape, several)
+        return self._sites[key]
+
+    def _surroundings(self, frames: Sequence[Frame], sites: Sequence[Site]) -> Tensor:
         maps = [
-            surroundings.surroundings(
-                frame.scan,
-                frame.environment,
-                frame.maps.affine_lps,
-                frame.index,
-                self.shape,
-                frame.geometry,
-                not frame.nominal,
-                several,
-            )
-            for frame in frames
+            surroundings(place, frame.scan, frame.environment.field_strength, frame.geometry, not frame.nominal)
+            for frame, place in zip(frames, sites, strict=True)
         ]
         values = torch.stack(maps).to(self.device)
-        return values if surroundings.needs_pixels(frames[0].environment) else spread(values, self.shape)
+        return spread(values, self.shape) if sites[0].metal is None else values
 
-    def _objects(self, frames: Sequence[Frame], plans: Sequence[Plan], around: Tensor) -> Tensor:
+    def _objects(self, frames: Sequence[Frame], plans: Sequence[Plan], sites: Sequence[Site], around: Tensor) -> Tensor:
         """Signal of each curve of T2 decay, shaded and suppressed, ``(B, R, H, W)``."""
         found = []
-        for number, (frame, plan) in enumerate(zip(frames, plans, strict=True)):
+        for number, (frame, plan, place) in enumerate(zip(frames, plans, sites, strict=True)):
             parts = [part for part in (plan.shares, plan.blood, plan.taken) if part is not None]
             signals = (torch.cat(parts).to(self.device) @ self._dense(frame)).view(-1, *self.shape)
             curves = signals[: CURVES + (plan.blood is not None)]
             if plan.taken is not None:
-                taken, hit = signals[-len(plan.taken) :], around[number, surroundings.HITS]
+                taken, hit = signals[-len(plan.taken) :], around[number, HITS]
                 curves[:WATER_CURVES] -= hit[0] * taken[:WATER_CURVES] + hit[1] * taken[WATER_CURVES : 2 * WATER_CURVES]
                 curves[WATER_CURVES:CURVES] -= hit[2] * taken[2 * WATER_CURVES :]
-            curves = curves * around[number, surroundings.SHADE]
-            if surroundings.needs_pixels(frame.environment):
-                curves = self._past_metal(curves, frame, plan)
+            curves = curves * around[number, SHADE]
+            if place.metal is not None:
+                curves = self._past_metal(curves, place.metal, frame, plan)
             found.append(curves)
         return torch.stack(found)
 
-    def _past_metal(self, curves: Tensor, frame: Frame, plan: Plan) -> Tensor:
-        error = surroundings.metal_error(frame.environment, frame.maps.affine_lps, frame.index, self.shape)
+    def _past_metal(self, curves: Tensor, error: Tensor, frame: Frame, plan: Plan) -> Tensor:
         error = error.to(self.device)
         curves, pixels = curves * excited(error), error * plan.metal_pixels
         if frame.geometry.readout.axis == -2:
@@ -204,6 +204,8 @@ class Imager:
             dense = frame.maps.dense(frame.index).to(self.device).flatten(1)
         if self._uses[key] > 0:
             self._shares[key] = dense
+        else:
+            self._sites = {name: place for name, place in self._sites.items() if name[1:3] != key}
         return dense
 
     def _stack(self, tensors: Sequence[Tensor]) -> Tensor:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -18,58 +20,78 @@ SHADE, AMPLIFY, CORRECT, HITS = 0, 1, 2, slice(3, 6)
 """Places of the maps: factor on the object, on the noise, on the magnitude, and what a suppression pulse takes."""
 
 
-def needs_pixels(environment: Environment) -> bool:
-    """Whether the maps are too steep for nodes: near metal."""
-    return bool(environment.field.dipoles)
-
-
-def surroundings(
-    scan: Scan,
-    environment: Environment,
-    affine_lps: Tensor,
-    index: int,
-    shape: tuple[int, int],
-    as_if: Scan,
-    with_hits: bool,
-    receivers: bool,
-) -> Tensor:
-    """Maps of what surrounds one slice.
+@dataclass(frozen=True)
+class Site:
+    """What surrounds one slice whatever is scanned there, at its nodes or, near metal, its pixels ``(n, m)``.
 
     Args:
-        scan: the contrast, for its suppression and noise.
+        seen: the coil's shading.
+        b1: transmit field relative to nominal.
+        error: of the static field [Hz], metal included.
+        metal: the part that metal causes [Hz]; None without.
+        each: sensitivities of several receivers, relative to their root sum of squares, real parts first; else None.
+        row: positions from -1 to 1 over the field of view, ``(n,)``.
+        column: the same along columns, ``(m,)``.
+    """
+
+    seen: Tensor
+    b1: Tensor
+    error: Tensor
+    metal: Tensor | None
+    each: Tensor | None
+    row: Tensor
+    column: Tensor
+
+
+def site(environment: Environment, affine_lps: Tensor, index: int, shape: tuple[int, int], receivers: bool) -> Site:
+    """Compute what surrounds a slice.
+
+    Args:
         environment: coil and fields.
         affine_lps: (slice, row, column, 1) to position [mm].
         index: of the slice.
         shape: rows and columns.
+        receivers: whether several receivers are wanted one by one.
+    """
+    near_metal = bool(environment.field.dipoles)
+    row, column = (torch.arange(size, dtype=torch.float64) if near_metal else node_places(size) for size in shape)
+    points = positions(affine_lps, index, row, column)
+    each = None
+    if receivers:
+        each = sensitivities(environment.coil, points)
+        each = each / each.abs().square().sum(0).sqrt()
+        each = torch.cat((each.real, each.imag))
+    down, across = (2 * place.float() / (size - 1) - 1 for place, size in zip((row, column), shape, strict=True))
+    return Site(
+        seen=shading(environment.coil, points),
+        b1=transmit(environment.field, points),
+        error=off_resonance(environment.field, points),
+        metal=metal(environment.field, points) if near_metal else None,
+        each=each,
+        row=down,
+        column=across,
+    )
+
+
+def surroundings(place: Site, scan: Scan, field_strength: float, as_if: Scan, with_hits: bool) -> Tensor:
+    """Maps that one scan of a slice needs.
+
+    Args:
+        place: what surrounds the slice.
+        scan: the contrast, for its suppression and noise.
+        field_strength: static field [T].
         as_if: the scan whose processing the image has.
-        with_hits: also what the suppression pulse takes.
-        receivers: also the sensitivities of several receivers, relative to their sum of squares, real parts first.
+        with_hits: also what the suppression pulse takes, if there is one.
 
     Returns:
         Float32 ``(3 or 6 + 2 receivers, n, m)`` at the nodes of the slice, or at its pixels near metal.
     """
-    if needs_pixels(environment):
-        row, column = (torch.arange(size, dtype=torch.float64) for size in shape)
-    else:
-        row, column = (node_places(size) for size in shape)
-    points = positions(affine_lps, index, row, column)
-    seen, b1 = shading(environment.coil, points), transmit(environment.field, points)
     # A spin echo of pulses that turn by 90 and 180 degrees times B1: sin(90 B1) sin^2(90 B1).
-    excitation = torch.sin(b1 * torch.pi / 2) ** 3
-    across, down = (2 * place / (size - 1) - 1 for place, size in ((column, shape[1]), (row, shape[0])))
-    amplified = amplification(scan.noise, down[:, None].float(), across.float())
-    maps = [(seen * excitation)[None], amplified[None], prescan(as_if.vendor, seen)[None]]
+    excitation = torch.sin(place.b1 * torch.pi / 2) ** 3
+    amplified = amplification(scan.noise, place.row[:, None], place.column)
+    maps = [torch.stack((place.seen * excitation, amplified, prescan(as_if.vendor, place.seen)))]
     if with_hits and scan.suppression is not None:
-        error = off_resonance(environment.field, points)
-        maps.append(hits(scan.suppression, error, b1, environment.field_strength))
-    if receivers:
-        each = sensitivities(environment.coil, points)
-        each = each / each.abs().square().sum(0).sqrt()
-        maps += [each.real, each.imag]
+        maps.append(hits(scan.suppression, place.error, place.b1, field_strength))
+    if place.each is not None:
+        maps.append(place.each)
     return torch.cat(maps)
-
-
-def metal_error(environment: Environment, affine_lps: Tensor, index: int, shape: tuple[int, int]) -> Tensor:
-    """Frequency error of metal at every pixel of a slice [Hz], ``(H, W)``."""
-    row, column = (torch.arange(size, dtype=torch.float64) for size in shape)
-    return metal(environment.field, positions(affine_lps, index, row, column))

@@ -279,6 +279,19 @@ def test_impossible_requests_are_refused(leg: TissueMaps, table: TissueTable) ->
         Environment(0.0)
 
 
+@pytest.mark.parametrize("metal", [False, True])
+@pytest.mark.parametrize("combined", [True, False])
+def test_nothing_stays_behind_on_the_cpu(leg: TissueMaps, table: TissueTable, metal: bool, combined: bool) -> None:
+    # The device "meta" holds no numbers, but refuses to be mixed with the CPU as a GPU does.
+    field = replace(BUSY.field, dipoles=(Dipole((0.0, 0.0, 0.0), 4.0, 7700.0),) * metal)
+    busy = replace(BUSY, coil=replace(BUSY.coil, combined=combined), field=field)
+    scans = ((BUSY_PD, None, False), (BUSY_FS, None, False), (BUSY_FS, BUSY_PD, True))
+    frames = [Frame(leg, 1, scan, table, busy, 7, as_if, nominal) for scan, as_if, nominal in scans]
+    images = expose(frames, device="meta")
+    assert images.magnitude.device.type == images.clean.device.type == images.sigma.device.type == "meta"
+    assert images.magnitude.shape == (3, 64, 64)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_the_same_images(leg: TissueMaps, table: TissueTable) -> None:
