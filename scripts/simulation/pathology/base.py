@@ -21,6 +21,8 @@ from scripts.simulation.tissue import INDEX
 
 EDGE = 0.5
 """Width [mm] over which a lesion's sharp boundary is spread."""
+TINY = 1e-6
+"""A smaller change of a point's shares is none, so that the mask holds every change."""
 
 
 class KneeSolids(Protocol):
@@ -196,10 +198,11 @@ class LocalLesion(ABC):
         patch = Patch(q[:, near], before.clone(), sample.labels[near], bones)
         self.change(patch)
         changed = (patch.shares - before).abs().sum(0) / 2
+        real = changed > TINY
         shares, labels, lesion = sample.shares.clone(), sample.labels.clone(), sample.lesion.clone()
-        shares[:, near] = patch.shares
-        labels[near] = patch.labels
-        lesion[near] = (lesion[near] + changed).clamp(max=1)
+        shares[:, near] = torch.where(real, patch.shares, before)
+        labels[near] = torch.where(real, patch.labels, labels[near])
+        lesion[near] = (lesion[near] + changed * real).clamp(max=1)
         return Sample(shares, labels, lesion)
 
     def distance(self, q: Tensor) -> Tensor:

@@ -11,9 +11,12 @@ from scripts.simulation.pathology.base import EDGE, LesionParameters, LocalLesio
 
 LOOSE = ("subcutaneous_fat", "synovium", "connective")
 """Compartments that fluid in a recess displaces."""
+POUCH = -44.5
+"""Position y [mm] of the back of the quadriceps tendon, against which the suprapatellar pouch lies."""
 _NOT_JOINT = (
     "background", "skin", "subcutaneous_fat", "fascia", "muscle", "artery", "vein", "nerve", "patellar_tendon",
-    "quadriceps_tendon", "medial_collateral_ligament", "lateral_collateral_ligament", "cyst", "metal",
+    "quadriceps_tendon", "medial_collateral_ligament", "lateral_collateral_ligament", "anterior_cruciate_ligament",
+    "posterior_cruciate_ligament", "cyst", "metal",
 )  # fmt: skip
 """Structures whose fat, at a boundary, is none of the joint's."""
 
@@ -47,18 +50,21 @@ class Effusion(LocalLesion):
         x, y, z = q
         size = self.size
         wave = self.waves(q, 13.0)
-        ripple = (0.08 * size + 0.2) * wave[0] + 0.3 * self.waves(q, 4.0)[1]
-        # The pouch hangs over the femur like a saddle; a tense one reaches higher.
-        middle = torch.stack((x - 1, y + 42.5 - 0.009 * x.square() + 0.05 * (z - 55), z - 56))
-        pouch = ellipsoid(middle, (0, 0, 0), (20 + 0.7 * size, 0.2 + 0.5 * size, 20 + 1.0 * size))
-        # Gutters and posterior recesses cling to the condyles.
-        side = fade(27 - x.abs(), 8.0) * fade((y + 11).abs() - 20, 14.0) * fade((z - 25).abs() - 17, 12.0)
-        hind = fade(22 - y, 8.0) * fade((z - 18).abs() - 13, 10.0) * fade((x.abs() - 21).abs() - 11, 6.0)
-        clinging = femur - 2.4 - size * (0.50 * side + 0.38 * hind)
-        clinging = torch.where(side + hind > 0.05, clinging, clinging.clamp_min(5.0))
-        notch = ellipsoid(q, (0, 8, 11), (7.5, 4 + 0.7 * size, 5 + 0.35 * size)) + 1.2 * wave[2]
-        popliteus = capsule(q, (30, 14, 4), (22, 24, -12), (0.2 + 0.16 * size, 0.2 + 0.14 * size))
-        return join(join(pouch + ripple, clinging + ripple, 2), torch.minimum(notch, popliteus), 1)
+        ripple = (0.07 * size + 0.2) * wave[0] + 0.3 * self.waves(q, 4.0)[1]
+        # The pouch hangs over the femur like a saddle, behind the quadriceps tendon; a tense one bulges at its sides.
+        beside = 1 - fade((x - 6).abs() - 20, 8.0)
+        middle = torch.stack((x - 6, y - POUCH + 0.010 * (x - 6).square() + 0.05 * (z - 55), z - 56))
+        pouch = ellipsoid(middle, (0, min(0.45 * size, 4.0), 0), (19 + size, 0.2 + 0.5 * size, 21 + size))
+        pouch = torch.maximum(pouch + ripple, POUCH - 0.5 * size * beside - y)
+        # Gutters and posterior recesses cling to the condyles, under ligaments and retinacula.
+        side = fade(26 - x.abs(), 8.0) * fade((y + 17).abs() - 13, 12.0) * fade((z - 24).abs() - 15, 14.0)
+        hind = fade(11 - y, 8.0) * fade((z - 17).abs() - 11, 12.0) * fade((x.abs() - 20).abs() - 9, 8.0)
+        there = (side + hind).clamp(0, 1)
+        clinging = femur - 2.4 * there - size * (0.42 * side + 0.36 * hind) + ripple * there + 3 * (1 - there)
+        clinging = torch.maximum(clinging, x.abs() - 35.5)
+        notch = ellipsoid(q, (0, 5, 11), (7.5, 4 + 0.7 * size, 5 + 0.35 * size)) + 1.2 * wave[2]
+        popliteus = capsule(q, (30, 12, 4), (20, 22, -12), (0.2 + 0.16 * size, 0.2 + 0.14 * size))
+        return join(join(pouch, clinging, 2), torch.minimum(notch, popliteus), 1)
 
 
 class BloodyEffusion(Effusion):
@@ -67,8 +73,8 @@ class BloodyEffusion(Effusion):
     def fill(self, patch: Patch, weight: Tensor) -> None:
         """See `Effusion`."""
         y = patch.q[1]
-        fat = fade(y + 42.5 + 0.12 * self.size, 0.6)  # levels are flat
-        cells = fade(-(y + 42.5 - 0.08 * self.size), 1.2)
+        fat = fade(y - POUCH - 0.25 * self.size, 0.6)  # levels are flat
+        cells = fade(POUCH + 0.45 * self.size - y, 1.2)
         patch.replace(weight * fat, ("synovium", "connective", "fluid"), {"subcutaneous_fat": 1.0}, "joint_fluid")
         loose = (*LOOSE, "fluid")
         patch.replace(weight * cells, loose, {"blood": 0.8, "fluid": 0.2}, "joint_fluid")
@@ -128,7 +134,7 @@ class BakerCyst(Cyst):
     def outline(self, q: Tensor) -> Tensor:
         """See `Cyst`."""
         thin = 0.03 * self.size
-        neck = capsule(q, self.centre, (-20, 29, 15), (1.2 + thin, 0.6 + thin))
+        neck = capsule(q, self.centre, (-17, 21, 14), (1.2 + thin, 0.6 + thin))
         return join(super().outline(q), neck, 2)
 
 
@@ -137,8 +143,10 @@ class GanglionCyst(Cyst):
 
     lobes = 7
     slender = 0.7
+    displaced = (*LOOSE, "muscle", "fluid")
 
     def outline(self, q: Tensor) -> Tensor:
         """See `Cyst`: lobes are cut by furrows."""
-        furrow = 0.35 * self.waves(q, 0.22 * self.size + 1.2)[2].abs() - 0.05
-        return cut(super().outline(q), furrow * -1 - 0.02 * self.size, 0.5) + 0.05 * self.size * furrow
+        cell = 0.22 * self.size + 1.2
+        furrow = 0.7 * cell * self.waves(q, cell)[2].abs() - 0.35
+        return cut(super().outline(q), furrow, 0.5)

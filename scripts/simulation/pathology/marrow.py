@@ -32,7 +32,7 @@ class Oedema(LocalLesion):
         """How oedematous the points are, 0..1: feathered edges, streaks of spared tissue."""
         radius = 0.52 * self.size
         coarse, fine = self.waves(patch.q, 0.8 * radius), self.waves(patch.q, 0.25 * radius + 1)
-        rough = radius * (0.24 * coarse[0] + 0.10 * fine[0])
+        rough = radius * (0.20 * coarse[0].clamp(-2, 1.2) + 0.10 * fine[0])
         edge = fade(self.distance(patch.q) - 0.95 * radius + rough, 0.9 * radius)
         return edge * (0.86 + 0.12 * coarse[1] + 0.09 * fine[1]).clamp(0.3, 1)
 

@@ -14,7 +14,11 @@ from scripts.simulation.pathology.base import EDGE, LesionParameters, LocalLesio
 from scripts.simulation.tissue import COMPARTMENTS
 
 Vector = tuple[float, float, float]
-_TISSUE = tuple(tissue.name for tissue in COMPARTMENTS if tissue.name not in ("air", "metal"))
+_SPARED = (
+    "background", "skin", "subcutaneous_fat", "fascia", "artery", "vein", "nerve", "metal", "quadriceps_tendon",
+    "patellar_tendon",
+)  # fmt: skip
+_TISSUE = tuple(tissue.name for tissue in COMPARTMENTS if tissue.name != "metal")
 
 
 class Lipoma(LocalLesion):
@@ -35,9 +39,7 @@ class Lipoma(LocalLesion):
     def change(self, patch: Patch) -> None:
         """See `LocalLesion`."""
         soft = ("muscle", "connective", "subcutaneous_fat", "tendon", "synovium", "skin")
-        inside = 1 - patch.labelled(
-            "background", "skin", "fascia", "artery", "vein", "nerve", "metal", "quadriceps_tendon", "patellar_tendon"
-        )
+        inside = 1 - patch.labelled(*_SPARED)
         distance = self.outline(patch.q)
         septum = torch.exp(-((self.waves(patch.q, 0.25 * self.size + 3)[1] / 0.04).square()))
         patch.replace(0.8 * self.strength * fade(distance - 0.6, EDGE) * inside, soft, {"connective": 1.0})
@@ -103,7 +105,7 @@ class Metal(LocalLesion):
         x, y, z = self.centre
         half = 0.5 * self.size
         if self.parameters.place == "cruciate_screws":
-            ends = (((-2, -12, -14), (-5, -20, -34)), ((9, 14, 21), (20, 12, 40)))
+            ends = (((-3.0, -10.0, -12.0), (-8.0, -15.0, -34.0)), ((7.0, 9.0, 21.0), (18.0, 2.0, 38.0)))
             return tuple(MetalPiece(_add(self.shift, a), _add(self.shift, b), half) for a, b in ends)
         if self.parameters.place == "tibial_plateau_screws":
             return tuple(MetalPiece((36.0, y + dy, z), (-26.0, y + dy, z), half) for dy in (-8.0, 8.0))

@@ -6,9 +6,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from scripts.simulation.anatomy.menisci import LATERAL, MEDIAL
 from scripts.simulation.pathology.base import EDGE, LesionParameters, LocalLesion, Patch, fade
 
 BONES = ("femur", "tibia", "patella", "fibula")
+CARTILAGES = ("femoral_cartilage", "medial_tibial_cartilage", "lateral_tibial_cartilage", "patellar_cartilage")
 PATTERNS = ("oblique", "vertical", "radial", "complex")
 _PATTERN_WEIGHTS = (0.45, 0.20, 0.15, 0.20)
 _MENISCUS_FLOOR = 2.3
@@ -27,7 +29,8 @@ class MeniscalTear(LocalLesion):
         super().__init__(parameters)
         weights = torch.tensor(_PATTERN_WEIGHTS)
         self.pattern = PATTERNS[int(torch.multinomial(weights, 1, generator=self.generator))]
-        self.width, self.slope, self.outer, self.at = torch.rand(4, generator=self.generator).tolist()
+        self.width, self.slope, self.outer, self.at, turn = torch.rand(5, generator=self.generator).tolist()
+        self.angle = self.place.direction[0] + 0.5 * (turn - 0.5)
 
     @property
     def reach(self) -> float:
@@ -41,30 +44,32 @@ class MeniscalTear(LocalLesion):
 
     def sheet(self, patch: Patch) -> Tensor:
         """Share of each point that the tear takes, 0..1."""
-        angle, broad, deep = self.place.direction
-        side = 1.0 if self.centre[0] > 0 else -1.0
+        outline = LATERAL if self.centre[0] > 0 else MEDIAL
+        _, broad, deep = self.place.direction
         offset = self.offset(patch.q)
-        x, y = side * offset[0] / broad, offset[1] / deep
-        radius = (x.square() + y.square()).sqrt()  # about .5 at the free edge, 1 at the capsule
-        along = (torch.atan2(y, x) - angle) * _MENISCUS_RADIUS
-        along = (along + 50.3) % 100.5 - 50.3
+        side = 1.0 if self.centre[0] > 0 else -1.0
+        along = (torch.atan2(offset[1] / deep, side * offset[0] / broad) - self.angle) * _MENISCUS_RADIUS
+        along = (along + 3.1416 * _MENISCUS_RADIUS) % (6.2832 * _MENISCUS_RADIUS) - 3.1416 * _MENISCUS_RADIUS
+        # Distances from the rim (negative inside it) and from the free edge; how far outwards a point lies, 0..1.
+        rim, free = (_ellipse(patch.q, oval) for oval in (outline.outer, outline.inner))
+        outward = free / (free - rim).clamp_min(1.0)
         height = patch.tibia - _MENISCUS_FLOOR
         wave = self.waves(patch.q, 5.0)
         half = 0.5 * (0.8 + 0.7 * self.width)
         within = fade(along.abs() - self.size / 2 + 0.8 * wave[2], 2.0)
-        not_capsule = fade(radius - 0.85 - 0.14 * self.outer, 0.08)
+        not_capsule = fade(outward - 0.80 - 0.2 * self.outer, 0.1)
 
         def thin(distance: Tensor) -> Tensor:
             return fade((distance + 0.30 * wave[0]).abs() - half, EDGE)
 
-        oblique = thin(height - (0.25 + 0.6 * self.slope) * (radius - 0.60 - 0.1 * self.at) * broad)
-        vertical = thin((radius - 0.74 - 0.12 * self.at) * broad)
+        oblique = thin(height - (0.15 + 0.35 * self.slope) * (free - 0.5 - 2 * self.at))
+        vertical = thin(rim + 3 + 2 * self.at)
         if self.pattern == "oblique":
             return oblique * within * not_capsule
         if self.pattern == "vertical":
             return vertical * within
         if self.pattern == "radial":
-            return thin(along + 3 * (self.at - 0.5)) * not_capsule
+            return thin(along) * not_capsule
         smudge = 0.6 * fade((along.square() + (height - 1.8).square()).sqrt() - 2.5 - wave[1], 2.5)
         return torch.maximum(torch.maximum(oblique * not_capsule, vertical), smudge) * within
 
@@ -94,7 +99,8 @@ class CartilageDefect(LocalLesion):
         superficial, deep = patch.share("cartilage_superficial"), patch.share("cartilage_deep")
         height = superficial / (superficial + deep).clamp_min(1e-3)
         kept = (1 - self.strength - 0.25) / 0.6 + 0.12 * wave[1]
-        weight = crater * fade(kept - height, 0.3) * (own <= bones.min(0).values)
+        others = [name for name in CARTILAGES if name != structure]
+        weight = crater * fade(kept - height, 0.3) * (own <= bones.min(0).values) * (1 - patch.labelled(*others))
         patch.replace(weight, ("cartilage_deep", "cartilage_superficial"), {"fluid": 1.0}, "joint_fluid")
 
 
@@ -133,3 +139,11 @@ class LigamentTear(LocalLesion):
             ("subcutaneous_fat", "synovium", "connective"),
             {"oedema_water": 0.6, "tear_fluid": 0.4},
         )
+
+
+def _ellipse(q: Tensor, oval: tuple[float, float, float, float]) -> Tensor:
+    """Distance [mm] to an upright elliptic cylinder of given centre x, y and half-axes, negative inside."""
+    u, v = (q[0] - oval[0]) / oval[2], (q[1] - oval[1]) / oval[3]
+    level = (u.square() + v.square() + 1e-6).sqrt()
+    slope = ((u / oval[2]).square() + (v / oval[3]).square() + 1e-6).sqrt()
+    return level * (level - 1) / slope

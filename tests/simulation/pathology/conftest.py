@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -15,9 +16,10 @@ from scripts.simulation.anatomy.canvas import Sample
 from scripts.simulation.anatomy.frame import Pose
 from scripts.simulation.anatomy.knee import Knee
 from scripts.simulation.anatomy.parameters import KneeParameters
-from scripts.simulation.pathology.base import KneeSolids, LesionParameters
+from scripts.simulation.pathology.base import KneeSolids, LesionParameters, LocalLesion
 from scripts.simulation.pathology.catalogue import lesion_of
-from scripts.simulation.pathology.places import PLACES
+from scripts.simulation.pathology.masses import Metal
+from scripts.simulation.pathology.tears import MeniscalTear
 
 STANDARD = KneeParameters(seed=5, pose=Pose((1.0, 1.0, 1.0), True, 0.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), bend=0.0))
 """A left knee lies in the scanner as the standard knee lies in its own frame, so that points are q."""
@@ -69,22 +71,28 @@ def sheet() -> Callable[..., Sheet]:
 
 
 @pytest.fixture(scope="session")
-def through(sheet: Callable[..., Sheet]) -> Callable[[str, str], Sheet]:
-    """A sheet through a place of a kind of lesion, in the plane that shows it best."""
+def through(sheet: Callable[..., Sheet]) -> Callable[[LesionParameters], Sheet]:
+    """A sheet through the middle of a lesion, in the plane that shows it best."""
 
-    def sampled(name: str, place: str) -> Sheet:
-        x, y, z = PLACES[name][place].centre
-        if name == "meniscal_tear":
-            angle, broad, deep = PLACES[name][place].direction
-            side = 1 if x > 0 else -1
-            turned = torch.tensor(angle)
-            x, y = x + side * 0.8 * broad * float(turned.cos()), y + 0.8 * deep * float(turned.sin())
-        if name in ("effusion", "lipohaemarthrosis"):
-            return sheet("sagittal", 2.0)
+    def sampled(parameters: LesionParameters) -> Sheet:
+        name, place = parameters.name, parameters.place
+        lesion = lesion_of(parameters)
+        assert isinstance(lesion, LocalLesion)
+        x, y, z = lesion.centre
+        if isinstance(lesion, Metal):
+            piece = lesion.pieces[0]
+            return sheet("coronal", (piece.start[1] + piece.end[1]) / 2)
+        if isinstance(lesion, MeniscalTear):
+            _, broad, deep = lesion.place.direction
+            x += math.copysign(0.8 * broad * math.cos(lesion.angle), x)
+            y += 0.8 * deep * math.sin(lesion.angle)
+            return sheet("coronal", y) if "body" in place else sheet("sagittal", x)
+        if name == "effusion":
+            return sheet("axial", 22.0)
+        if name == "lipohaemarthrosis":
+            return sheet("sagittal", 6.0)
         if name in ("lipoma", "baker_cyst") or "patella" in place or "troch" in place:
             return sheet("axial", z)
-        if "collateral" in place or name == "metal":
-            return sheet("coronal", y)
-        return sheet("sagittal", x)
+        return sheet("coronal", y) if "collateral" in place else sheet("sagittal", x)
 
     return sampled
