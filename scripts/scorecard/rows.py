@@ -43,7 +43,9 @@ class Criterion:
     critical: bool = False
 
     def excess(self, value: float) -> float:
-        """How far a value lies outside, as a difference of logarithms; 0 within, infinite for no signal at all."""
+        """How far a value lies outside, as a difference of logarithms; 0 within, infinite for none or no number."""
+        if math.isnan(value):
+            return math.inf
         if self.low is not None and value < self.low:
             return math.log(self.low / value) if value > 0 else math.inf
         if self.high is not None and value > self.high:
