@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from scripts.simulation.anatomy.canvas import Sample
 from scripts.simulation.anatomy.random_shapes import RandomShapes, ShapesParameters, draw_shapes
 from scripts.simulation.anatomy.random_solids import FORMS, Solid, Stuff
 from scripts.simulation.anatomy.structures import LABEL
-from scripts.simulation.preset import FOLDER
+from scripts.simulation.preset import load_preset
 from scripts.simulation.ranges import Ranges
 from scripts.simulation.records import as_plain, from_plain
 from scripts.simulation.tissue import COMPARTMENTS, FAT, INDEX
@@ -27,12 +26,7 @@ FAT_STUFF = Stuff("subcutaneous_fat", "connective", 0.0, "fine", 0.0, 0.0)
 
 @pytest.fixture(scope="module")
 def spec() -> dict[str, Any]:
-    found = [
-        yaml.safe_load(path.read_text())
-        for path in (FOLDER / "clinical.yaml", FOLDER / "_shapes.yaml")
-        if path.is_file()
-    ]
-    return dict(next(one["shapes"] for one in found if "shapes" in one))
+    return dict(load_preset("randomised")["shapes"])
 
 
 @pytest.fixture(scope="module")
