@@ -73,7 +73,7 @@ def expose(frames: Sequence[Frame], noise: bool = True, device: torch.device | s
 
     Args:
         frames: the slices, all of one size.
-        noise: add noise.
+        noise: add noise to the frames that are noisy.
         device: where to compute; None is where the first frame's maps are.
 
     Returns:
@@ -98,7 +98,8 @@ def expose(frames: Sequence[Frame], noise: bool = True, device: torch.device | s
     sigma = torch.tensor([imager.plan(frame).sigma for frame in frames], device=target)
     for numbers in _groups(frames, imager, noise):
         at = torch.tensor(numbers, device=target)
-        image, seen = imager.image([frames[number] for number in numbers], noise)
+        group = [frames[number] for number in numbers]
+        image, seen = imager.image(group, noise and group[0].noisy)
         clean[at] = image
         if noise:
             noisy[at] = seen

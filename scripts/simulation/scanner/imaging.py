@@ -41,6 +41,7 @@ class Frame:
         seed: of the noise; the slice's number is added to it.
         as_if: the scan whose readout, point spread, motion and processing the image has; None is ``scan`` itself.
         nominal: suppression without field errors, and no ghosts.
+        noisy: add noise where noise is asked for.
     """
 
     maps: TissueMaps
@@ -51,6 +52,7 @@ class Frame:
     seed: int
     as_if: Scan | None = None
     nominal: bool = False
+    noisy: bool = True
 
     @property
     def geometry(self) -> Scan:
@@ -84,9 +86,9 @@ class Imager:
         return self._plans[key]
 
     def kind(self, frame: Frame, with_noise: bool) -> tuple[int, bool, bool, int, bool]:
-        """What frames have to agree in to be computed together; the fourth entry is the number of receivers."""
+        """What frames have to agree in to be computed together; the fourth entry is the number of noisy receivers."""
         plan, coil = self.plan(frame), frame.environment.coil
-        receivers = coil.receivers if with_noise else 1
+        receivers = coil.receivers if with_noise and frame.noisy else 0
         metal = bool(frame.environment.field.dipoles)
         return frame.geometry.readout.axis, plan.taken is None, plan.blood is None, receivers, metal
 

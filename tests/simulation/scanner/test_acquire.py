@@ -244,6 +244,9 @@ def test_slices_batches_and_repeats_agree(leg: TissueMaps, table: TissueTable, c
     batch = expose([*frames, Frame(leg, 1, FS, other, QUIET, 9)])
     for place, (scan, index) in enumerate(((0, 1), (1, 1), (0, 2), (1, 2))):
         torch.testing.assert_close(batch.magnitude[place], stacks[scan].magnitude[index], atol=counted, rtol=0)
+    quiet = expose([frames[0], replace(frames[1], noisy=False)])
+    torch.testing.assert_close(quiet.magnitude[0], batch.magnitude[0], atol=counted, rtol=0)
+    torch.testing.assert_close(quiet.magnitude[1], batch.clean[1], atol=counted, rtol=0)
     alone = acquire(leg, FS, other, QUIET, 9, [1])
     torch.testing.assert_close(batch.magnitude[4], alone.magnitude[0], atol=1e-5, rtol=0)
     assert float(batch.sigma[4]) == float(alone.sigma[0])
