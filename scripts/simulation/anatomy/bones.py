@@ -44,15 +44,15 @@ class Patella:
         edge: radius [mm] of the edges.
     """
 
-    base: tuple[Disc, Disc] = ((5.14, 31.17, 14.78), (18.76, 30.01, 15.08))
-    top: tuple[float, float] = (52.75, 0.457)
-    apex: Disc = (8.18, 19.71, 6.57)
+    base: tuple[Disc, Disc] = ((5.14, 32.8, 14.9), (18.76, 31.6, 14.6))
+    top: tuple[float, float] = (50.0, 0.5)
+    apex: Disc = (8.18, 18.4, 6.57)
     front: Ball = (2.11, -20.71, 32.1, 40.68)
-    ridge: tuple[float, float] = (1.76, -42.51)
+    ridge: tuple[float, float] = (1.76, -43.2)
     medial: float = 0.598
     lateral: float = 0.152
     tilt: float = 0.056
-    edge: float = 4.0
+    edge: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,14 @@ class Bones:
     plateau: Tensor
 
 
+def facets(q: Tensor, shape: Patella = PATELLA) -> Tensor:
+    """Signed distance [mm] to the back of the patella, negative in front of it: two facets that meet at the ridge."""
+    x, y, z = q
+    back = y - shape.ridge[1] + shape.tilt * (z - 30)
+    side = x - shape.ridge[0]
+    return 0.93 * meet(back - shape.medial * side, back + shape.lateral * side, 3)
+
+
 def patella(q: Tensor, shape: Patella = PATELLA) -> Tensor:
     """Signed distance [mm] to the patella at points ``(3, ...)``."""
     x, y, z = q
@@ -97,10 +105,7 @@ def patella(q: Tensor, shape: Patella = PATELLA) -> Tensor:
     front = (
         (x - px).square() + (y - py).square() + (z - pz).square() + 1e-9
     ).sqrt() - radius
-    back = y - shape.ridge[1] + shape.tilt * (z - 30)
-    side = x - shape.ridge[0]
-    facets = 0.93 * meet(back - shape.medial * side, back + shape.lateral * side, 3)
-    return round_meet(shape.edge, outline, front, facets)
+    return round_meet(shape.edge, outline, front, facets(q, shape))
 
 
 def fibula(q: Tensor, shape: Fibula = FIBULA) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scripts.simulation.anatomy.bones import PATELLA, Bones
+from scripts.simulation.anatomy.bones import Bones, facets
 from scripts.simulation.anatomy.femur import FEMUR, Notch, fit_to, notch
 from scripts.simulation.anatomy.joint import STANDARD, JointShape
 
@@ -72,22 +72,22 @@ class FemoralMargin:
 
 
 FEMORAL = Layer(
-    base=-0.575,
+    base=-1.774,
     hills=(
-        Hill(centre=(16.771, -1.257), width=(19.041, 0.384), height=2.741),
-        Hill(centre=(-17.916, 0.616), width=(18.053, 3.054), height=2.951),
-        Hill(centre=(17.921, 1.08), width=(11.027, 1.433), height=3.14),
+        Hill(centre=(20.512, -1.436), width=(19.476, 0.35), height=2.868),
+        Hill(centre=(-19.429, 0.599), width=(20.953, 9.065), height=3.967),
+        Hill(centre=(19.67, 1.174), width=(14.012, 1.884), height=3.872),
     ),
 )
 FEMORAL_MARGIN = FemoralMargin(
-    centre=(-0.436, 14.283),
-    front=-1.942,
-    front_side=-0.029,
-    back=2.711,
-    medial=-43.151,
-    lateral=36.222,
-    groove=3.949,
-    notch=-0.949,
+    centre=(-0.679, 8.76),
+    front=-2.058,
+    front_side=-0.028,
+    back=2.774,
+    medial=-49.182,
+    lateral=40.459,
+    groove=5.8,
+    notch=1.0,
 )
 MEDIAL_TIBIAL = Layer(
     base=-0.132,
@@ -100,10 +100,10 @@ LATERAL_TIBIAL = Layer(
 )
 LATERAL_MARGIN = Oval(centre=(20.28, 12.006), radii=(17.323, 24.384))
 PATELLAR = Layer(
-    base=1.083,
-    hills=(Hill(centre=(-5.201, 34.469), width=(2.875, 10.412), height=1.278),),
+    base=2.1,
+    hills=(Hill(centre=(1.8, 31.0), width=(10.0, 9.0), height=1.3),),
 )
-PATELLAR_MARGIN = Oval(centre=(9.457, 32.38), radii=(21.833, 14.475))
+PATELLAR_MARGIN = Oval(centre=(9.457, 32.38), radii=(20.0, 14.0))
 
 
 @dataclass(frozen=True)
@@ -178,11 +178,8 @@ def patellar_thickness(
     q: Tensor, layer: Layer = PATELLAR, margin: Oval = PATELLAR_MARGIN
 ) -> Tensor:
     """Thickness [mm] of patellar cartilage at the surface next to points ``(3, ...)``; negative beyond its margin."""
-    x, y, z = q
-    behind = y - PATELLA.ridge[1] + 0.2 * (x - PATELLA.ridge[0]).abs() + 8
-    return _taper(
-        _thickness(x, z, layer), torch.minimum(_oval(x, z, margin), behind), 3.0
-    )
+    inside = torch.minimum(_oval(q[0], q[2], margin), facets(q) + 2.5)
+    return _taper(_thickness(q[0], q[2], layer), inside, 3.0)
 
 
 def cartilage(

@@ -116,46 +116,46 @@ class Femur:
     """Dimensions [mm] of the femur; the epicondyles are balls (x, y, z, radius)."""
 
     medial: Condyle = Condyle(
-        posterior=(-0.67, 19.2, 18.16),
-        distal=(-7.16, 20.96, 21.44),
-        middle=-21.27,
-        splay=-0.064,
-        half=14.15,
+        posterior=(-0.71, 19.21, 18.19),
+        distal=(-7.22, 21.06, 21.531),
+        middle=-21.23,
+        splay=-0.066,
+        half=14.18,
         edge=11.0,
     )
     lateral: Condyle = Condyle(
-        posterior=(-1.07, 19.17, 18.41),
-        distal=(-25.19, 17.72, 10.26),
-        middle=18.08,
-        splay=-0.025,
-        half=12.79,
+        posterior=(-0.67, 19.19, 18.16),
+        distal=(-11.696, 21.95, 20.335),
+        middle=17.88,
+        splay=-0.005,
+        half=12.46,
         edge=10.0,
     )
     trochlea: Trochlea = Trochlea(
-        floor=(-18.72, 27.65, 18.1),
-        middle=2.03,
-        medial=8.16,
-        lateral=11.25,
-        spread=13.1,
-        half=23.27,
+        floor=(-19.28, 27.76, 18.15),
+        middle=2.1,
+        medial=7.29,
+        lateral=10.48,
+        spread=12.84,
+        half=23.6,
         edge=11.71,
     )
     metaphysis: Metaphysis = Metaphysis(
-        medial=(-10.82, -19.18),
-        lateral=(13.0, 14.66),
-        front=(-36.28, -0.74),
-        back=(-8.3, 2.94),
-        reach=(49.76, 12.4),
-        lean=(0.109, -0.001),
-        chamfer=(0.547, 0.241),
+        medial=(-6.59, -23.53),
+        lateral=(15.78, 10.05),
+        front=(-36.39, -0.31),
+        back=(-8.29, 2.89),
+        reach=(57.3, 11.94),
+        lean=(0.082, -0.001),
+        chamfer=(0.548, 0.231),
         edge=11.0,
         bottom=20.35,
     )
     notch: Notch = Notch(
-        roof=40.24, rise=2.493, middle=-3.73, half=6.36, splay=-0.047, edge=8.78
+        roof=40.34, rise=2.545, middle=-3.76, half=6.39, splay=-0.052, edge=8.78
     )
-    medial_epicondyle: Ball = (-30.93, -6.94, 32.6, 6.8)
-    lateral_epicondyle: Ball = (28.17, -3.86, 22.36, 6.13)
+    medial_epicondyle: Ball = (-31.09, -6.91, 32.57, 6.64)
+    lateral_epicondyle: Ball = (27.24, -4.53, 22.09, 7.78)
 
 
 FEMUR = Femur()

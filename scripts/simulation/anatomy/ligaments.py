@@ -19,6 +19,8 @@ from scripts.simulation.anatomy.shapes import (
     within,
 )
 
+Knot = tuple[float, float, float]
+
 ACL = (
     # Two bundles (x, y, z, radius), tibia to femur: footprint about 17 x 11 mm, centre at 43 % of the plateau's depth.
     ((-2.0, -10.0, -3.0, 3.4), (4.5, 8.0, 23.0, 2.6)),
@@ -66,13 +68,13 @@ def _collateral_medial(q: Tensor, hull: Tensor) -> Tensor:
     low = (0 - z) / 60
     middle = -8.0 + 1.0 * low
     half = 6.5 - 1.0 * low.clamp(0, 1)
-    over = 1.0 + 2.2 * torch.exp(-((z + 1) / 9).square())
+    over = 1.0 + 0.8 * torch.exp(-((z + 1) / 9).square())
     superficial = _sheet(
         hull, over, 0.9, (y - middle).abs() - half, x + 10, z - 32, -58 - z
     )
     deep = _sheet(
         hull,
-        0.8 + 1.0 * torch.exp(-((z + 1) / 6).square()),
+        0.6,
         0.7,
         (y + 4).abs() - 9,
         x + 10,
@@ -108,16 +110,25 @@ def ligaments(
         q, (6, -50, 42 + lift), (8, -47, 170), (1, 0, 0), (16, 21), (4.0, 3.6), 3.0
     )
     ready["quadriceps_tendon"] = _streaks(
-        quadriceps, y + 50 - 0.02 * (z - 42), 2.6, 0.4
+        quadriceps, y + 51.5 - 0.027 * (z - 42), 2.6, 0.4
     )
     apex = (8, -57.5, 22 + lift)
     ready["patellar_tendon"] = strap(
         q, apex, (8, -22, -42), (1, 0, 0), (14.5, 12), (2.4, 2.6), 2.0
     )
     # Iliotibial band to Gerdy's tubercle, biceps to the fibular head, popliteus, retinacula.
+    knots: tuple[Knot, ...] = (
+        (37, -12, 170),
+        (35.5, -17, 40),
+        (34.5, -17.5, 8),
+        (27, -18, -16),
+    )
+    band = strap(q, knots[0], knots[1], (0, 1, 0), (11, 10), (1.2, 1.2))
     band = torch.minimum(
-        strap(q, (37, -12, 170), (35, -17, 40), (0, 1, 0), (11, 10), (1.2, 1.2), 1.0),
-        strap(q, (35, -17, 42), (27, -18, -14), (0, 1, 0), (10, 6), (1.2, 1.6), 1.0),
+        band, strap(q, knots[1], knots[2], (0, 1, 0), (10, 8), (1.2, 1.3))
+    )
+    band = torch.minimum(
+        band, strap(q, knots[2], knots[3], (0, 1, 0), (8, 6), (1.3, 1.7))
     )
     biceps = ball_hull(q, (37.0, 22.0, -22.0, 2.4), (34.0, 32.0, 45.0, 3.6))
     popliteus = _chain(

@@ -22,7 +22,8 @@ class Meniscus:
         outer: centre x, y and half axes [mm] of the rim.
         inner: centre x, y and half axes [mm] of the free edge.
         opening: x [mm] where the horns end at y = 0, and its change per mm towards the back.
-        height: of the rim over the bony plateau [mm].
+        height: of the rim over the bony plateau [mm] at y = 0, and its growth per mm towards the back.
+        floor: how far [mm] the rim hangs below the plateau.
         gap: film [mm] between meniscus and cartilage.
         edge: radius [mm] of the edges.
     """
@@ -30,24 +31,27 @@ class Meniscus:
     outer: tuple[float, float, float, float]
     inner: tuple[float, float, float, float]
     opening: tuple[float, float]
-    height: float
+    height: tuple[float, float]
+    floor: float
     gap: float = 0.1
     edge: float = 0.8
 
 
 MEDIAL = Meniscus(
-    outer=(-17.93, -5.27, 18.21, 19.0),
-    inner=(-8.32, -8.22, 19.26, 12.68),
-    opening=(-9.9, -0.06),
-    height=7.98,
+    outer=(-17.766, -5.387, 18.673, 19.187),
+    inner=(-1.714, -8.196, 26.292, 13.687),
+    opening=(-9.454, -0.109),
+    height=(7.2, 0.06),
+    floor=0.6,
     gap=0.1,
     edge=0.8,
 )
 LATERAL = Meniscus(
-    outer=(16.72, 0.76, 16.28, 15.61),
-    inner=(10.76, 1.02, 12.13, 6.53),
-    opening=(6.77, -0.18),
-    height=11.84,
+    outer=(16.639, 0.72, 16.509, 15.613),
+    inner=(10.36, 1.018, 12.522, 6.548),
+    opening=(6.473, -0.16),
+    height=(7.2, 0.15),
+    floor=0.2,
     gap=0.1,
     edge=0.8,
 )
@@ -83,9 +87,13 @@ def meniscus(
     free = free + (1 - width) * (free - rim)  # moves the free edge along the width
     outward = 1.0 if shape.outer[0] > 0 else -1.0
     opening = (shape.opening[0] + shape.opening[1] * y - x) * outward
-    walls = round_meet(shape.edge, rim, -free, opening, z - height - shape.height)
+    over = z - height
+    walls = round_meet(
+        shape.edge, rim, -free, opening, over - shape.height[0] - shape.height[1] * y
+    )
     return torch.maximum(
-        torch.maximum(walls, height - 2 - z), shape.gap - torch.minimum(above, below)
+        torch.maximum(walls, -shape.floor - over),
+        shape.gap - torch.minimum(above, below),
     )
 
 

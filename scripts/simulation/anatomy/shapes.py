@@ -14,7 +14,9 @@ Vector = Sequence[float]
 
 
 def _column(values: Vector, like: torch.Tensor) -> torch.Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device).view(3, *([1] * (like.ndim - 1)))
+    return torch.tensor(values, dtype=like.dtype, device=like.device).view(
+        3, *([1] * (like.ndim - 1))
+    )
 
 
 def ellipsoid(points: torch.Tensor, centre: Vector, radii: Vector) -> torch.Tensor:
@@ -28,14 +30,21 @@ def ellipsoid(points: torch.Tensor, centre: Vector, radii: Vector) -> torch.Tens
 
 
 def capsule(
-    points: torch.Tensor, start: Vector, end: Vector, radii: tuple[float, float], flat: Vector = (1, 1, 1)
+    points: torch.Tensor,
+    start: Vector,
+    end: Vector,
+    radii: tuple[float, float],
+    flat: Vector = (1, 1, 1),
 ) -> torch.Tensor:
     """Distance to a rounded rod whose radius runs from ``radii[0]`` at ``start`` to ``radii[1]`` at ``end``.
 
     ``flat`` stretches the axes first: (2, 1, 1) makes the rod half as thick as broad along x.
     """
     stretch = _column(flat, points)
-    first, axis = _column(start, points) * stretch, (_column(end, points) - _column(start, points)) * stretch
+    first, axis = (
+        _column(start, points) * stretch,
+        (_column(end, points) - _column(start, points)) * stretch,
+    )
     offset = points * stretch - first
     along = ((offset * axis).sum(0) / axis.square().sum(0)).clamp(0, 1)
     distance = (offset - along * axis).square().sum(0).sqrt()
@@ -74,7 +83,9 @@ Ball = tuple[float, float, float, float]
 Pair = tuple[float, float]
 
 
-def disc_hull(u: torch.Tensor, v: torch.Tensor, first: Disc, second: Disc) -> torch.Tensor:
+def disc_hull(
+    u: torch.Tensor, v: torch.Tensor, first: Disc, second: Disc
+) -> torch.Tensor:
     """Distance in a plane to the convex hull of two circles, of which neither holds the other."""
     du, dv = second[0] - first[0], second[1] - first[1]
     length = (du * du + dv * dv) ** 0.5
@@ -85,7 +96,11 @@ def disc_hull(u: torch.Tensor, v: torch.Tensor, first: Disc, second: Disc) -> to
     # The nearest circle of the row between the two: the one whose rim is normal to the line to the point.
     centre = (along - across * (shrink / (1 - shrink * shrink) ** 0.5)).clamp_min(0)
     centre = torch.minimum(centre, torch.zeros_like(centre) + length)
-    return ((across.square() + (along - centre).square()) + 1e-9).sqrt() - first[2] + shrink * centre
+    return (
+        ((across.square() + (along - centre).square()) + 1e-9).sqrt()
+        - first[2]
+        + shrink * centre
+    )
 
 
 def ball_hull(q: torch.Tensor, first: Ball, second: Ball) -> torch.Tensor:
@@ -98,7 +113,11 @@ def ball_hull(q: torch.Tensor, first: Ball, second: Ball) -> torch.Tensor:
     shrink = max(-0.97, min(0.97, (first[3] - second[3]) / length))
     centre = (along - across * (shrink / (1 - shrink * shrink) ** 0.5)).clamp_min(0)
     centre = torch.minimum(centre, torch.zeros_like(centre) + length)
-    return ((across.square() + (along - centre).square()) + 1e-9).sqrt() - first[3] + shrink * centre
+    return (
+        ((across.square() + (along - centre).square()) + 1e-9).sqrt()
+        - first[3]
+        + shrink * centre
+    )
 
 
 def round_meet(radius: float, *sides: torch.Tensor) -> torch.Tensor:
@@ -113,9 +132,27 @@ def round_meet(radius: float, *sides: torch.Tensor) -> torch.Tensor:
 
 
 def strap(
-    q: torch.Tensor, start: Vector, end: Vector, across: Vector, half_width: Pair, half_depth: Pair, edge: float = 1.0
+    q: torch.Tensor,
+    start: Vector,
+    end: Vector,
+    across: Vector,
+    half_width: Pair,
+    half_depth: Pair,
+    edge: float = 1.0,
+    bow: float = 0.0,
 ) -> torch.Tensor:
-    """Distance to a flat strap with rounded edges; half widths and half depths are those at start and end."""
+    """Distance to a flat strap with rounded edges.
+
+    Args:
+        q: points ``(3, ...)`` [mm].
+        start: one end.
+        end: the other end.
+        across: direction of its width.
+        half_width: half the width at start and end.
+        half_depth: half the thickness at start and end.
+        edge: radius of its edges.
+        bow: how far its sides bend, mm per mm² of distance from the middle, along axis times width.
+    """
     axis = torch.tensor([float(e - s) for s, e in zip(start, end, strict=True)])
     length = float(axis.norm())
     axis = axis / length
@@ -125,17 +162,24 @@ def strap(
     deep = torch.linalg.cross(axis, wide)
     offset = [q[k] - start[k] for k in range(3)]
     along, side, up = (
-        offset[0] * float(d[0]) + offset[1] * float(d[1]) + offset[2] * float(d[2]) for d in (axis, wide, deep)
+        offset[0] * float(d[0]) + offset[1] * float(d[1]) + offset[2] * float(d[2])
+        for d in (axis, wide, deep)
     )
     t = (along / length).clamp(0, 1)
     half = half_width[0] + (half_width[1] - half_width[0]) * t
     depth = half_depth[0] + (half_depth[1] - half_depth[0]) * t
     ends = (along - length / 2).abs() - length / 2
-    return round_meet(edge, side.abs() - half, up.abs() - depth, ends)
+    return round_meet(
+        edge, side.abs() - half, (up - bow * side.square()).abs() - depth, ends
+    )
 
 
 def within(
-    q: torch.Tensor, low: Vector, high: Vector, solid: Callable[[torch.Tensor], torch.Tensor], margin: float = 6.0
+    q: torch.Tensor,
+    low: Vector,
+    high: Vector,
+    solid: Callable[[torch.Tensor], torch.Tensor],
+    margin: float = 6.0,
 ) -> torch.Tensor:
     """Evaluate a solid only near the box that holds it.
 
