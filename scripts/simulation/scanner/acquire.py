@@ -15,8 +15,9 @@ from scripts.simulation.scanner.plan import CURVES
 from scripts.simulation.scanner.scan import Environment, Scan
 from scripts.simulation.tissue import TissueTable
 
-_AT_ONCE = 1 << 22
-"""Complex numbers held at once, over curves and pixels (32 MB)."""
+_AT_ONCE = {"cpu": 1 << 20}
+"""Complex numbers held at once, over curves and pixels, on a device: as many as a CPU's cache holds (8 MB)."""
+_AT_ONCE_ELSEWHERE = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ def _groups(frames: Sequence[Frame], imager: Imager, noise: bool) -> list[list[i
     for number, frame in enumerate(frames):
         found.setdefault(imager.kind(frame, noise), []).append(number)
     groups, pixels = [], frames[0].maps.labels[0].numel()
+    limit = _AT_ONCE.get(imager.device.type, _AT_ONCE_ELSEWHERE)
     for kind, numbers in found.items():
-        together = max(1, _AT_ONCE // (pixels * max(CURVES + 2, kind[3])))
+        together = max(1, limit // (pixels * max(CURVES + 2, kind[3])))
         groups += [numbers[first : first + together] for first in range(0, len(numbers), together)]
     return groups
