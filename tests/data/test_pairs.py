@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.data.pairs import fingerprint, pairs, simulated_pairs
+from scripts.data.pairs import fingerprint, pairs
 from scripts.errors import UsageError
 
 ALL = (1.0, 0.0, 0.0)
@@ -78,13 +78,12 @@ def test_named_sections_win_over_the_split(tmp_path: Path) -> None:
 
 def test_a_dicom_study_gives_its_pair(knee_series: Callable[..., list[Path]], tmp_path: Path) -> None:
     from scripts.dicom.study import SimulatedSeries, write_simulated_study
-    from scripts.simulation.export import scans_of
-    from scripts.simulation.study import draw_study, simulate_study
+    from scripts.simulation.study import CONTRASTS, draw_study, simulate_study
 
-    study = simulate_study(draw_study(1, "sagittal", (12, 32, 32)), 1)
+    study = simulate_study(draw_study(1, plane="sagittal", shape=(12, 32, 32)), sub_slices=1)
     series = [
         SimulatedSeries(array.numpy(), study.affine_lps.numpy(), name, name, 2.7, 0.03, 8, 3.0, name == "PDFS")
-        for name, array, _ in scans_of(study)
+        for name, array in zip(CONTRASTS, study.noisy, strict=True)
     ]
     write_simulated_study(tmp_path / "studies" / "one", series, 1)
     (found,) = pairs(str(tmp_path / "studies"), "", "training", {}, ALL)
@@ -119,10 +118,30 @@ def test_a_foreign_folder_is_told_what_was_found_and_expected(tmp_path: Path) ->
         pairs(str(tmp_path / "nowhere"), "", "training", {})
 
 
-def test_simulated_items_train_noise_free_and_are_tested_noisy(tmp_path: Path) -> None:
-    training, test = (simulated_pairs(str(tmp_path), part, 1, shape=(2, 32, 32))[0] for part in ("training", "test"))
-    assert "noise" in training and training["image"].endswith("PD_clean.pt")
+def test_simulated_items_are_scanned_while_training_and_tested_as_scanned(tmp_path: Path) -> None:
+    options = {
+        "cache_dir": str(tmp_path), "shape": (2, 32, 32), "studies": {"training": 1, "test": 1},
+        "presets": {"training": "randomised", "test": "clinical"},
+    }  # fmt: skip
+    (training,), (test,) = (pairs("", "", part, options) for part in ("training", "test"))
+    assert Path(training["maps"]).is_file() and training["preset"] == "randomised" and "image" not in training
     assert test["image"].endswith("PD.pt") and test["image_clean"].endswith("PD_clean.pt")
+    assert fingerprint([training])["sha256"] != fingerprint([test])["sha256"]
+    assert options["studies"] == {"training": 1, "test": 1}  # the caller's own are left alone
+
+
+def test_a_manifest_may_name_clean_targets(tmp_path: Path) -> None:
+    names = {"image": "PD", "label": "PDFS", "image_clean": "PD_clean", "label_clean": "PDFS_clean"}
+    entry = {key: f"a/{name}.nii.gz" for key, name in names.items()} | {"section": "test"}
+    for key in names:
+        touch(tmp_path / entry[key])
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps({"test": [entry]}))
+    (found,) = pairs(str(tmp_path), "", "test", {})
+    assert Path(found["label_clean"]).name == "PDFS_clean.nii.gz"
+    (tmp_path / entry["label_clean"]).unlink()
+    with pytest.raises(UsageError, match="first of pair 1"):
+        pairs(str(tmp_path), "", "test", {})
 
 
 def test_a_fingerprint_follows_the_data_and_holds_no_name(tmp_path: Path) -> None:

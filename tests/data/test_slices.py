@@ -3,47 +3,66 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from monai.data import MetaTensor
+from torch.utils.data import DataLoader
 
 from scripts.data.augmentation import Augmentation, apply_augmentation, draw_augmentation
-from scripts.data.slices import PairedSlices
+from scripts.data.pairs import simulated_pairs
+from scripts.data.slices import PairedSlices, RandomSlices, SimulatedSlices, training_slices
 from scripts.transforms.intensity import NormalizeMagnituded
 
-PLAIN = Augmentation(size=(32, 32), zoom=(1, 1), rotation=0, flip=0, shading=0, noise=(1, 1), gain=0)
+PLAIN = Augmentation(size=(32, 32), zoom=(1, 1), rotation=0, flip=0, shading=0, gain=0)
 FULL = Augmentation(size=(24, 24))
 
 
-def items(count: int = 3, noise: bool = True) -> list[dict[str, Any]]:
+def items(count: int = 3) -> list[dict[str, Any]]:
     found = []
     for seed in range(count):
         volume = torch.rand(1, 4, 32, 32, generator=torch.Generator().manual_seed(seed)) + 0.2
-        item: dict[str, Any] = {"image": MetaTensor(volume * 300), "label": MetaTensor(volume.flip(1) * 20)}
-        found.append(item | ({"noise": [3.0, 0.4], "matrix": [0.8, 0.9]} if noise else {}))
+        found.append({"image": MetaTensor(volume * 300), "label": MetaTensor(volume.flip(1) * 20)})
     return found
 
 
-def dataset(augmentation: Augmentation = FULL, noise: bool = True, seed: int = 0) -> PairedSlices:
-    return PairedSlices(items(noise=noise), NormalizeMagnituded(["image", "label"]), augmentation, samples=8, seed=seed)
+def acquired(augmentation: Augmentation = FULL, seed: int = 0) -> PairedSlices:
+    return PairedSlices(items(), NormalizeMagnituded(["image", "label"]), augmentation, samples=8, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    cache = str(tmp_path_factory.mktemp("cohort"))
+    return [simulated_pairs(cache, "training", 1, seed, shape=(3, 48, 48), preset="randomised")[0] for seed in range(2)]
+
+
+@pytest.fixture(params=["acquired", "simulated"])
+def dataset(request: pytest.FixtureRequest) -> Callable[..., RandomSlices]:
+    if request.param == "acquired":
+        return acquired
+    found = request.getfixturevalue("maps")
+    return lambda augmentation=FULL, seed=0: SimulatedSlices(found, augmentation, samples=8, seed=seed)
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_an_index_is_the_same_slice_in_any_order_and_process() -> None:
+def test_an_index_is_the_same_slice_in_any_order_and_company(dataset: Callable[..., RandomSlices]) -> None:
     one, two = dataset(), dataset()
     two.set_epoch(3)
     _ = two[5]  # what was asked for before must not matter
     one.set_epoch(3)
     assert same(one[2], two[2])
+    assert same(two.__getitems__([6, 2, 0])[1], one[2])
 
 
-def test_epoch_index_and_seed_each_change_the_slice() -> None:
+def test_epoch_index_and_seed_each_change_the_slice(dataset: Callable[..., RandomSlices]) -> None:
     data = dataset()
     data.set_epoch(1)
     first = data[0]
@@ -53,40 +72,68 @@ def test_epoch_index_and_seed_each_change_the_slice() -> None:
     assert not same(first, data[0])
 
 
-def test_global_randomness_is_left_alone() -> None:
+def test_global_randomness_is_left_alone(dataset: Callable[..., RandomSlices]) -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
     _ = dataset()[0]
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_an_item_holds_what_a_step_needs(dataset: Callable[..., RandomSlices]) -> None:
+    batch = next(iter(DataLoader(dataset(), batch_size=4)))
+    assert batch["image"].shape == batch["label"].shape == (4, 1, 24, 24)
+    assert batch["image"].dtype == batch["label"].dtype == torch.float32
+    assert batch["gain"].shape == batch["origin"].shape == (4, 2)
+    assert bool(torch.isfinite(batch["image"]).all()) and float(batch["image"].min()) >= 0
+    assert float((batch["gain"] - 1).abs().max()) <= 0.08
+    with pytest.raises(IndexError):
+        _ = dataset()[8]
+
+
+def test_a_worker_process_makes_the_same_slices(dataset: Callable[..., RandomSlices]) -> None:
+    data = dataset()
+    data.set_epoch(2)
+    _ = data[0]
+    assert same(pickle.loads(pickle.dumps(data))[3], data[3])
+
+
+def test_the_kind_of_data_decides_what_is_cut(maps: list[dict[str, Any]]) -> None:
+    normalise = NormalizeMagnituded(["image", "label"])
+    assert isinstance(training_slices(maps, normalise, FULL, 8), SimulatedSlices)
+    assert isinstance(training_slices(items(), normalise, FULL, 8), PairedSlices)
+
+
+def test_simulated_slices_are_scanned_anew_each_time(maps: list[dict[str, Any]]) -> None:
+    data = SimulatedSlices(maps[:1], replace(PLAIN, size=(40, 40)), samples=40)
+    by_slice: dict[int, list[torch.Tensor]] = {}
+    for index in range(12):
+        sample = data[index]
+        by_slice.setdefault(int(sample["origin"][1]), []).append(sample["label"])
+    several = next(found for found in by_slice.values() if len(found) > 1)
+    assert float((several[0] - several[1]).abs().mean()) > 0.05  # the same slice, another contrast and noise
+
+
+def test_a_cut_file_of_maps_is_not_read_in_silence(maps: list[dict[str, Any]], tmp_path: Path) -> None:
+    broken = tmp_path / "maps.pt"
+    broken.write_bytes(Path(maps[0]["maps"]).read_bytes()[:-500])
+    with pytest.raises(RuntimeError):
+        _ = SimulatedSlices([maps[0] | {"maps": str(broken)}], FULL, samples=1)[0]
+
+
 def test_without_augmentation_a_slice_is_the_volumes_own() -> None:
-    data = dataset(PLAIN, noise=False)
-    sample = data[1]
+    sample = acquired(PLAIN)[1]
     which, where = sample["origin"].tolist()
-    volume = NormalizeMagnituded(["image", "label"])(items(noise=False)[which])
+    volume = NormalizeMagnituded(["image", "label"])(items()[which])
     for key in ("image", "label"):
         torch.testing.assert_close(sample[key][0], volume[key][0, where].as_tensor(), atol=2e-3, rtol=0)
     assert torch.equal(sample["gain"], torch.ones(2))
 
 
-def test_geometry_and_shading_are_shared_and_noise_is_not() -> None:
+def test_geometry_and_shading_are_shared() -> None:
     pair = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1) + 0.2
     drawn = draw_augmentation(replace(FULL, shading=0.9), (40, 40), torch.Generator().manual_seed(1))
-    clean, _ = apply_augmentation(drawn, pair, 1, None, None, torch.Generator())
-    torch.testing.assert_close(clean[0], clean[1])
-    noisy, _ = apply_augmentation(drawn, pair, 1, (0.1, 0.1), (1.0, 1.0), torch.Generator().manual_seed(2))
-    assert not torch.allclose(noisy[0], noisy[1], atol=0.02)
-
-
-def test_noise_has_the_size_of_the_scan_on_the_fixed_scale() -> None:
-    data = dataset(replace(PLAIN, size=(32, 32)))
-    sample = data[0]
-    which, where = sample["origin"].tolist()
-    clean = NormalizeMagnituded(["image", "label"])(items()[which])
-    error = sample["image"][0] - clean["image"][0, where].as_tensor()
-    scale = float(items()[which]["image"].max())
-    assert float(error.std()) == pytest.approx(3.0 / scale, rel=0.15)
+    slices = apply_augmentation(drawn, pair, 1)
+    torch.testing.assert_close(slices[0], slices[1])
 
 
 def test_shading_keeps_the_bright_end_at_one() -> None:
@@ -97,8 +144,7 @@ def test_shading_keeps_the_bright_end_at_one() -> None:
     ends = []
     for seed in range(4):
         drawn = draw_augmentation(strong, (128, 128), torch.Generator().manual_seed(seed))
-        slices, _ = apply_augmentation(drawn, pair, 3, None, None, generator)
-        ends.append(float(torch.quantile(slices, 0.995)))
+        ends.append(float(torch.quantile(apply_augmentation(drawn, pair, 3), 0.995)))
     assert ends == pytest.approx([1] * 4, rel=0.06)
 
 
@@ -109,4 +155,4 @@ def test_pairs_on_different_grids_and_empty_sets_are_refused() -> None:
     with pytest.raises(ValueError, match="need one grid"):
         _ = data[0]
     with pytest.raises(ValueError, match="empty"):
-        PairedSlices([], lambda item: item, PLAIN, samples=1)
+        training_slices([], lambda item: item, PLAIN, samples=1)

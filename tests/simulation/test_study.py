@@ -80,7 +80,9 @@ def test_what_is_asked_for_changes_nothing_else() -> None:
     assert asked.stack.plane == "axial"
     assert asked.anatomy == free.anatomy
     assert asked.scanner == free.scanner
-    assert [one for one in asked.lesions if one.name != "oedema"] == [one for one in free.lesions if one.name != "oedema"]
+    assert [one for one in asked.lesions if one.name != "oedema"] == [
+        one for one in free.lesions if one.name != "oedema"
+    ]
     assert any(one.name == "oedema" for one in asked.lesions)
 
 
