@@ -102,20 +102,14 @@ def patella(q: Tensor, shape: Patella = PATELLA) -> Tensor:
     top = (z - shape.top[0] - shape.top[1] * (y + 50)) / (1 + shape.top[1] ** 2) ** 0.5
     outline = round_meet(shape.edge, outline, top)
     px, py, pz, radius = shape.front
-    front = (
-        (x - px).square() + (y - py).square() + (z - pz).square() + 1e-9
-    ).sqrt() - radius
+    front = ((x - px).square() + (y - py).square() + (z - pz).square() + 1e-9).sqrt() - radius
     return round_meet(shape.edge, outline, front, facets(q, shape))
 
 
 def fibula(q: Tensor, shape: Fibula = FIBULA) -> Tensor:
     """Signed distance [mm] to the fibula at points ``(3, ...)``."""
-    head = join(
-        ball_hull(q, shape.head, shape.neck), ball_hull(q, shape.head, shape.tip), 3
-    )
-    shaft = join(
-        ball_hull(q, shape.neck, shape.shaft), ball_hull(q, shape.shaft, shape.end), 3
-    )
+    head = join(ball_hull(q, shape.head, shape.neck), ball_hull(q, shape.head, shape.tip), 3)
+    shaft = join(ball_hull(q, shape.neck, shape.shaft), ball_hull(q, shape.shaft, shape.end), 3)
     return join(head, shaft, 4)
 
 
@@ -123,19 +117,13 @@ def bones(q: Tensor, joint: JointShape = STANDARD) -> Bones:
     """Signed distances to all bones at points ``(3, ...)`` of the standard knee frame."""
     height = plateau(q)
     of_tibia = tibia(q, height)
-    raised = (
-        torch.stack((q[0], q[1], q[2] - joint.patella_height))
-        if joint.patella_height
-        else q
-    )
+    raised = torch.stack((q[0], q[1], q[2] - joint.patella_height)) if joint.patella_height else q
     of_femur = femur(q, fit_to(joint))
     # Where two bones would come close, one of them yields and a joint space is left.
     return Bones(
         femur=of_femur,
         tibia=of_tibia,
-        patella=cut(
-            within(raised, (-14, -63, 9), (34, -38, 55), patella), of_femur - 2.0, 2
-        ),
+        patella=cut(within(raised, (-14, -63, 9), (34, -38, 55), patella), of_femur - 2.0, 2),
         fibula=cut(within(q, (14, 7, -200), (46, 35, -8), fibula), of_tibia - 1.5, 2),
         plateau=height,
     )

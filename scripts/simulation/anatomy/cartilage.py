@@ -127,9 +127,7 @@ class Cartilage:
 def _thickness(u: Tensor, v: Tensor, layer: Layer) -> Tensor:
     thick = torch.zeros_like(u) + layer.base
     for hill in layer.hills:
-        across = ((u - hill.centre[0]) / hill.width[0]).square() + (
-            (v - hill.centre[1]) / hill.width[1]
-        ).square()
+        across = ((u - hill.centre[0]) / hill.width[0]).square() + ((v - hill.centre[1]) / hill.width[1]).square()
         thick = thick + hill.height * torch.exp(-0.5 * across)
     return thick
 
@@ -161,9 +159,7 @@ def femoral_thickness(
     front = (angle - margin.front - margin.front_side * x) * radius
     inside = torch.minimum(front, (margin.back - angle) * radius)
     narrow = margin.groove * angle.abs()
-    inside = torch.minimum(
-        inside, torch.minimum(x - margin.medial, margin.lateral - x) - narrow
-    )
+    inside = torch.minimum(inside, torch.minimum(x - margin.medial, margin.lateral - x) - narrow)
     inside = torch.minimum(inside, notch(q, tunnel) - margin.notch)
     return _taper(_thickness(x, angle, layer), inside, 3.0)
 
@@ -174,9 +170,7 @@ def tibial_thickness(q: Tensor, height: Tensor, layer: Layer, margin: Oval) -> T
     return _taper(_thickness(q[0], q[1], layer), inside, 3.0)
 
 
-def patellar_thickness(
-    q: Tensor, layer: Layer = PATELLAR, margin: Oval = PATELLAR_MARGIN
-) -> Tensor:
+def patellar_thickness(q: Tensor, layer: Layer = PATELLAR, margin: Oval = PATELLAR_MARGIN) -> Tensor:
     """Thickness [mm] of patellar cartilage at the surface next to points ``(3, ...)``; negative beyond its margin."""
     inside = torch.minimum(_oval(q[0], q[2], margin), facets(q) + 2.5)
     return _taper(_thickness(q[0], q[2], layer), inside, 3.0)
@@ -199,21 +193,11 @@ def cartilage(
         joint: shape of the joint.
     """
     factor = scale * joint.cartilage * (1 + wave)
-    raised = (
-        torch.stack((q[0], q[1], q[2] - joint.patella_height))
-        if joint.patella_height
-        else q
-    )
+    raised = torch.stack((q[0], q[1], q[2] - joint.patella_height)) if joint.patella_height else q
     thick = {
         "femoral": femoral_thickness(q, tunnel=fit_to(joint).notch) * factor,
-        "medial_tibial": tibial_thickness(
-            q, bones.plateau, MEDIAL_TIBIAL, MEDIAL_MARGIN
-        )
-        * factor,
-        "lateral_tibial": tibial_thickness(
-            q, bones.plateau, LATERAL_TIBIAL, LATERAL_MARGIN
-        )
-        * factor,
+        "medial_tibial": tibial_thickness(q, bones.plateau, MEDIAL_TIBIAL, MEDIAL_MARGIN) * factor,
+        "lateral_tibial": tibial_thickness(q, bones.plateau, LATERAL_TIBIAL, LATERAL_MARGIN) * factor,
         "patellar": patellar_thickness(raised) * factor,
     }
     bone = {
@@ -222,9 +206,7 @@ def cartilage(
         "lateral_tibial": bones.tibia,
         "patellar": bones.patella,
     }
-    surface = {
-        name: bone[name] - thick[name] for name in thick
-    }  # distance to the bone with its layer
+    surface = {name: bone[name] - thick[name] for name in thick}  # distance to the bone with its layer
     opposite = torch.minimum(surface["medial_tibial"], surface["lateral_tibial"])
     opposite = torch.minimum(
         torch.minimum(opposite, surface["patellar"]),
@@ -235,11 +217,6 @@ def cartilage(
     for name, outer in surface.items():
         # Where two layers meet, each has the points that lie deeper in it.
         other = opposite if name == "femoral" else femoral
-        layers[name] = torch.maximum(
-            torch.maximum(outer, -bone[name] - UNDER), (outer - other) / 2
-        )
-    depth = {
-        f"{name}_depth": (bone[name] / thick[name].clamp_min(0.3)).clamp(0, 1)
-        for name in thick
-    }
+        layers[name] = torch.maximum(torch.maximum(outer, -bone[name] - UNDER), (outer - other) / 2)
+    depth = {f"{name}_depth": (bone[name] / thick[name].clamp_min(0.3)).clamp(0, 1) for name in thick}
     return Cartilage(**layers, **depth)

@@ -151,9 +151,7 @@ class Femur:
         edge=11.0,
         bottom=20.35,
     )
-    notch: Notch = Notch(
-        roof=40.34, rise=2.545, middle=-3.76, half=6.39, splay=-0.052, edge=8.78
-    )
+    notch: Notch = Notch(roof=40.34, rise=2.545, middle=-3.76, half=6.39, splay=-0.052, edge=8.78)
     medial_epicondyle: Ball = (-31.09, -6.91, 32.57, 6.64)
     lateral_epicondyle: Ball = (27.24, -4.53, 22.09, 7.78)
 
@@ -170,14 +168,8 @@ def _trochlea(x: Tensor, y: Tensor, z: Tensor, t: Trochlea) -> Tensor:
     u = x - t.middle
     ridge = t.medial + (t.lateral - t.medial) * torch.sigmoid(u / 4)
     facet = ridge * (1 - torch.exp(-(u / t.spread).square() * 0.7))
-    profile = (
-        ((y - t.floor[0]).square() + (z - t.floor[1]).square() + 1e-9).sqrt()
-        - t.floor[2]
-        - facet
-    )
-    return round_meet(
-        t.edge, 0.93 * profile, u.abs() - t.half
-    )  # facets lie at about 22 degrees to the axis
+    profile = ((y - t.floor[0]).square() + (z - t.floor[1]).square() + 1e-9).sqrt() - t.floor[2] - facet
+    return round_meet(t.edge, 0.93 * profile, u.abs() - t.half)  # facets lie at about 22 degrees to the axis
 
 
 def _metaphysis(x: Tensor, y: Tensor, z: Tensor, m: Metaphysis) -> Tensor:
@@ -185,9 +177,7 @@ def _metaphysis(x: Tensor, y: Tensor, z: Tensor, m: Metaphysis) -> Tensor:
     side, depth = torch.exp(-up / m.reach[0]), torch.exp(-up / m.reach[1])
     u, v = x - m.lean[0] * up, y - m.lean[1] * up
     back = v - m.back[0]
-    fade = back * torch.exp(
-        -up.clamp_min(0) / 40
-    )  # the section is a trapezium above the condyles, round in the shaft
+    fade = back * torch.exp(-up.clamp_min(0) / 40)  # the section is a trapezium above the condyles, round in the shaft
     medial = (m.medial[0] + m.medial[1] * side - m.chamfer[0] * fade - u) * 0.9
     lateral = (u - m.lateral[0] - m.lateral[1] * side - m.chamfer[1] * fade) * 0.9
     walls = (
@@ -201,9 +191,7 @@ def notch(q: Tensor, shape: Notch) -> Tensor:
     """Distance [mm] to the tunnel between the condyles, negative inside it."""
     x, y, z = q
     roof = (z - shape.roof - shape.rise * y) / (1 + shape.rise**2) ** 0.5
-    return round_meet(
-        shape.edge, roof, (x - shape.middle).abs() - shape.half - shape.splay * y
-    )
+    return round_meet(shape.edge, roof, (x - shape.middle).abs() - shape.half - shape.splay * y)
 
 
 def fit_to(joint: JointShape, shape: Femur = FEMUR) -> Femur:
@@ -228,11 +216,6 @@ def femur(q: Tensor, shape: Femur = FEMUR) -> Tensor:
     solid = join(solid, _trochlea(x, y, z, shape.trochlea), 5)
     solid = join(solid, _metaphysis(x, y, z, shape.metaphysis), 8)
     for bump in (shape.medial_epicondyle, shape.lateral_epicondyle):
-        ball = (
-            (x - bump[0]).square()
-            + (y - bump[1]).square()
-            + (z - bump[2]).square()
-            + 1e-9
-        ).sqrt() - bump[3]
+        ball = ((x - bump[0]).square() + (y - bump[1]).square() + (z - bump[2]).square() + 1e-9).sqrt() - bump[3]
         solid = join(solid, ball, 8)
     return cut(solid, notch(q, shape.notch), 3)

@@ -32,6 +32,4 @@ STANDARD = JointShape()
 
 def draw_joint_shape(ranges: Ranges) -> JointShape:
     """Draw a joint from a section that names each field of `JointShape`."""
-    return JointShape(
-        **{field.name: ranges.value(field.name) for field in fields(JointShape)}
-    )
+    return JointShape(**{field.name: ranges.value(field.name) for field in fields(JointShape)})

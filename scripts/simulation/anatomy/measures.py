@@ -63,17 +63,11 @@ def thickness(layer: Tensor, bone: Tensor, to_knee: Tensor, most: int = 3000) ->
     outer, inner = _places(free, to_knee), _places(border, to_knee)
     outer = outer[:: max(1, len(outer) // most)]
     distances = [torch.cdist(part, inner).amin(1) for part in outer.split(500)]
-    return torch.cat(
-        distances
-    )  # from voxel centre to voxel centre: half a voxel too much and half too little
+    return torch.cat(distances)  # from voxel centre to voxel centre: half a voxel too much and half too little
 
 
 def _extent(places: Tensor, axis: int) -> float:
-    return (
-        float(places[:, axis].amax() - places[:, axis].amin())
-        if len(places)
-        else float("nan")
-    )
+    return float(places[:, axis].amax() - places[:, axis].amin()) if len(places) else float("nan")
 
 
 def _slab(places: Tensor, axis: int, at: float, half: float) -> Tensor:
@@ -108,35 +102,23 @@ def measure(labels: Tensor, to_knee: Tensor) -> dict[str, float]:
         )
     }
     places = {name: _places(mask, to_knee) for name, mask in masks.items()}
-    found = {
-        f"{name}_volume": len(points) * voxel / 1000 for name, points in places.items()
-    }
+    found = {f"{name}_volume": len(points) * voxel / 1000 for name, points in places.items()}
     for name, bone in CARTILAGES.items():
         deep = thickness(masks[name], masks[bone], to_knee)
         found[f"{name}_thickness"] = float(deep.mean()) if len(deep) else float("nan")
-        found[f"{name}_thickness_deviation"] = (
-            float(deep.std()) if len(deep) > 1 else float("nan")
-        )
-        found[f"{name}_thickness_most"] = (
-            float(deep.quantile(0.98)) if len(deep) else float("nan")
-        )
-        found[f"{name}_area"] = (
-            100 * found[f"{name}_volume"] / max(found[f"{name}_thickness"], 0.1) / 10
-        )
+        found[f"{name}_thickness_deviation"] = float(deep.std()) if len(deep) > 1 else float("nan")
+        found[f"{name}_thickness_most"] = float(deep.quantile(0.98)) if len(deep) else float("nan")
+        found[f"{name}_area"] = 100 * found[f"{name}_volume"] / max(found[f"{name}_thickness"], 0.1) / 10
     found |= _bone_widths(places)
     step = float(to_knee[:3, :3].norm(dim=0).amax())
     for side in ("medial", "lateral"):
-        found |= _meniscus_sizes(
-            side, places[f"{side}_meniscus"], places[f"{side}_tibial_cartilage"], step
-        )
+        found |= _meniscus_sizes(side, places[f"{side}_meniscus"], places[f"{side}_tibial_cartilage"], step)
     return found
 
 
 def _bone_widths(places: dict[str, Tensor]) -> dict[str, float]:
     femur, tibia, patella = places["femur"], places["tibia"], places["patella"]
-    found = {
-        name: float("nan") for name in ("femur_width", "tibia_width", "tibia_depth")
-    }
+    found = {name: float("nan") for name in ("femur_width", "tibia_width", "tibia_depth")}
     if len(femur):
         condyles = femur[femur[:, 2] < femur[:, 2].amin() + 40]
         found["femur_width"] = _extent(condyles, 0)  # between the epicondyles
@@ -148,22 +130,14 @@ def _bone_widths(places: dict[str, Tensor]) -> dict[str, float]:
             low = femur[femur[:, 2] < femur[:, 2].amin() + 40]
             found[name] = _extent(_slab(low, 0, middle + sign * 20, 2), 1)
     if len(tibia):
-        top = float(
-            tibia[:, 2].quantile(0.99)
-            if len(tibia) < 1e6
-            else tibia[::10, 2].quantile(0.99)
-        )
+        top = float(tibia[:, 2].quantile(0.99) if len(tibia) < 1e6 else tibia[::10, 2].quantile(0.99))
         head = tibia[(tibia[:, 2] < top) & (tibia[:, 2] > top - 20)]
         found["tibia_width"], found["tibia_depth"] = _extent(head, 0), _extent(head, 1)
-    found["patella_width"], found["patella_depth"], found["patella_height"] = (
-        _extent(patella, k) for k in range(3)
-    )
+    found["patella_width"], found["patella_depth"], found["patella_height"] = (_extent(patella, k) for k in range(3))
     return found
 
 
-def _meniscus_sizes(
-    side: str, meniscus: Tensor, cartilage: Tensor, step: float
-) -> dict[str, float]:
+def _meniscus_sizes(side: str, meniscus: Tensor, cartilage: Tensor, step: float) -> dict[str, float]:
     names = ("width", "height", "anterior_width", "posterior_width", "length")
     found = {f"{side}_meniscus_{name}": float("nan") for name in names}
     if not len(meniscus) or not len(cartilage):

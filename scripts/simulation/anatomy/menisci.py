@@ -88,25 +88,18 @@ def meniscus(
     outward = 1.0 if shape.outer[0] > 0 else -1.0
     opening = (shape.opening[0] + shape.opening[1] * y - x) * outward
     over = z - height
-    walls = round_meet(
-        shape.edge, rim, -free, opening, over - shape.height[0] - shape.height[1] * y
-    )
+    walls = round_meet(shape.edge, rim, -free, opening, over - shape.height[0] - shape.height[1] * y)
     return torch.maximum(
         torch.maximum(walls, -shape.floor - over),
         shape.gap - torch.minimum(above, below),
     )
 
 
-def menisci(
-    q: Tensor, bones: Bones, cartilage: Cartilage, joint: JointShape = STANDARD
-) -> tuple[Tensor, Tensor]:
+def menisci(q: Tensor, bones: Bones, cartilage: Cartilage, joint: JointShape = STANDARD) -> tuple[Tensor, Tensor]:
     """Signed distances [mm] to the medial and the lateral meniscus at points ``(3, ...)`` of the standard frame."""
     above = torch.minimum(bones.femur, cartilage.femoral)
-    below = torch.minimum(
-        torch.minimum(bones.tibia, cartilage.medial_tibial), cartilage.lateral_tibial
-    )
+    below = torch.minimum(torch.minimum(bones.tibia, cartilage.medial_tibial), cartilage.lateral_tibial)
     medial, lateral = (
-        meniscus(q, shape, above, below, bones.plateau, joint.meniscus_width)
-        for shape in (MEDIAL, LATERAL)
+        meniscus(q, shape, above, below, bones.plateau, joint.meniscus_width) for shape in (MEDIAL, LATERAL)
     )
     return medial, lateral

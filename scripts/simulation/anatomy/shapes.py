@@ -14,9 +14,7 @@ Vector = Sequence[float]
 
 
 def _column(values: Vector, like: torch.Tensor) -> torch.Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device).view(
-        3, *([1] * (like.ndim - 1))
-    )
+    return torch.tensor(values, dtype=like.dtype, device=like.device).view(3, *([1] * (like.ndim - 1)))
 
 
 def ellipsoid(points: torch.Tensor, centre: Vector, radii: Vector) -> torch.Tensor:
@@ -83,9 +81,7 @@ Ball = tuple[float, float, float, float]
 Pair = tuple[float, float]
 
 
-def disc_hull(
-    u: torch.Tensor, v: torch.Tensor, first: Disc, second: Disc
-) -> torch.Tensor:
+def disc_hull(u: torch.Tensor, v: torch.Tensor, first: Disc, second: Disc) -> torch.Tensor:
     """Distance in a plane to the convex hull of two circles, of which neither holds the other."""
     du, dv = second[0] - first[0], second[1] - first[1]
     length = (du * du + dv * dv) ** 0.5
@@ -96,11 +92,7 @@ def disc_hull(
     # The nearest circle of the row between the two: the one whose rim is normal to the line to the point.
     centre = (along - across * (shrink / (1 - shrink * shrink) ** 0.5)).clamp_min(0)
     centre = torch.minimum(centre, torch.zeros_like(centre) + length)
-    return (
-        ((across.square() + (along - centre).square()) + 1e-9).sqrt()
-        - first[2]
-        + shrink * centre
-    )
+    return ((across.square() + (along - centre).square()) + 1e-9).sqrt() - first[2] + shrink * centre
 
 
 def ball_hull(q: torch.Tensor, first: Ball, second: Ball) -> torch.Tensor:
@@ -113,11 +105,7 @@ def ball_hull(q: torch.Tensor, first: Ball, second: Ball) -> torch.Tensor:
     shrink = max(-0.97, min(0.97, (first[3] - second[3]) / length))
     centre = (along - across * (shrink / (1 - shrink * shrink) ** 0.5)).clamp_min(0)
     centre = torch.minimum(centre, torch.zeros_like(centre) + length)
-    return (
-        ((across.square() + (along - centre).square()) + 1e-9).sqrt()
-        - first[3]
-        + shrink * centre
-    )
+    return ((across.square() + (along - centre).square()) + 1e-9).sqrt() - first[3] + shrink * centre
 
 
 def round_meet(radius: float, *sides: torch.Tensor) -> torch.Tensor:
@@ -162,16 +150,13 @@ def strap(
     deep = torch.linalg.cross(axis, wide)
     offset = [q[k] - start[k] for k in range(3)]
     along, side, up = (
-        offset[0] * float(d[0]) + offset[1] * float(d[1]) + offset[2] * float(d[2])
-        for d in (axis, wide, deep)
+        offset[0] * float(d[0]) + offset[1] * float(d[1]) + offset[2] * float(d[2]) for d in (axis, wide, deep)
     )
     t = (along / length).clamp(0, 1)
     half = half_width[0] + (half_width[1] - half_width[0]) * t
     depth = half_depth[0] + (half_depth[1] - half_depth[0]) * t
     ends = (along - length / 2).abs() - length / 2
-    return round_meet(
-        edge, side.abs() - half, (up - bow * side.square()).abs() - depth, ends
-    )
+    return round_meet(edge, side.abs() - half, (up - bow * side.square()).abs() - depth, ends)
 
 
 def within(

@@ -74,12 +74,8 @@ class Tibia:
 
     medial: Lobe = Lobe(centre=(-9.5, -2.69), radii=(24.27, 23.87), taper=0.646)
     lateral: Lobe = Lobe(centre=(16.91, 0.19), radii=(19.58, 20.6), taper=1.036)
-    medial_surface: Surface = Surface(
-        height=-6.012, centre=(-19.221, 4.681), curve=(0.038, 0.007)
-    )
-    lateral_surface: Surface = Surface(
-        height=-5.092, centre=(13.752, 1.324), curve=(0.008, -0.004)
-    )
+    medial_surface: Surface = Surface(height=-6.012, centre=(-19.221, 4.681), curve=(0.038, 0.007))
+    lateral_surface: Surface = Surface(height=-5.092, centre=(13.752, 1.324), curve=(0.008, -0.004))
     medial_spine: Spine = Spine(top=(-5.55, 3.677), height=2.947, size=(1.706, 12.075))
     lateral_spine: Spine = Spine(top=(2.273, 4.226), height=4.844, size=(5.302, 5.375))
     fossa: Spine = Spine(top=(-5.712, 14.844), height=-7.128, size=(3.517, 4.99))
@@ -101,11 +97,7 @@ TIBIA = Tibia()
 
 def _bump(x: Tensor, y: Tensor, spine: Spine) -> Tensor:
     return spine.height * torch.exp(
-        -0.5
-        * (
-            ((x - spine.top[0]) / spine.size[0]).square()
-            + ((y - spine.top[1]) / spine.size[1]).square()
-        )
+        -0.5 * (((x - spine.top[0]) / spine.size[0]).square() + ((y - spine.top[1]) / spine.size[1]).square())
     )
 
 
@@ -115,11 +107,7 @@ def plateau(q: Tensor, shape: Tibia = TIBIA) -> Tensor:
     sides = []
     for side in (shape.medial_surface, shape.lateral_surface):
         u, v = x - side.centre[0], y - side.centre[1]
-        sides.append(
-            side.height
-            + 0.5
-            * (side.curve[0] * u.square() + side.curve[1] * v.square()).clamp(-9, 9)
-        )
+        sides.append(side.height + 0.5 * (side.curve[0] * u.square() + side.curve[1] * v.square()).clamp(-9, 9))
     medial, lateral = sides
     height = medial + (lateral - medial) * torch.sigmoid(x / 3)
     for bump in (shape.medial_spine, shape.lateral_spine, shape.fossa):
@@ -142,9 +130,7 @@ def tibia(q: Tensor, height: Tensor, shape: Tibia = TIBIA) -> Tensor:
     lobes = join(_lobe(x, y, depth, shape.medial), _lobe(x, y, depth, shape.lateral), 6)
     s = shape.shaft
     walls = [
-        (x - s.axis[0]) * torch.as_tensor(turn).cos()
-        + (y - s.axis[1]) * torch.as_tensor(turn).sin()
-        - wall
+        (x - s.axis[0]) * torch.as_tensor(turn).cos() + (y - s.axis[1]) * torch.as_tensor(turn).sin() - wall
         for turn, wall in zip(s.turn, s.walls, strict=True)
     ]
     shaft = s.edge * torch.logsumexp(torch.stack(walls) / s.edge, 0)
