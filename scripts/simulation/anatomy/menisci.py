@@ -84,7 +84,7 @@ def meniscus(
     """
     x, y, z = q
     rim, free = _ellipse(x, y, shape.outer), _ellipse(x, y, shape.inner)
-    free = free + (1 - width) * (free - rim)  # moves the free edge along the width
+    free = free - (1 - width) * (free - rim)  # moves the free edge along the width
     outward = 1.0 if shape.outer[0] > 0 else -1.0
     opening = (shape.opening[0] + shape.opening[1] * y - x) * outward
     over = z - height
