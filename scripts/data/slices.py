@@ -18,7 +18,7 @@ from scripts.simulation.brightness import Probe
 from scripts.simulation.cohort import read_maps
 from scripts.simulation.maps import TissueMaps
 from scripts.simulation.preset import load_preset
-from scripts.simulation.training import Cut, draw_scans, resample, scan_cuts, wider
+from scripts.simulation.training import Cut, draw_scans, resample, scan_cuts
 
 Item = dict[str, Tensor]
 
@@ -188,7 +188,7 @@ class SimulatedSlices(RandomSlices):
         shape = (maps.share.shape[-2], maps.share.shape[-1])
         drawn = draw_augmentation(self.augmentation, shape, generator)
         scans = draw_scans(self._presets[str(self.data[which]["preset"])], seed % _SEEDS)
-        cut = Cut(resample(maps, where, *wider(drawn.matrix, drawn.size)), seen, scans)
+        cut = Cut(resample(maps, where, drawn.matrix, drawn.size), seen, scans)
         return cut, drawn.gain, which, where
 
     def _patient(self, which: int) -> tuple[TissueMaps, Probe]:

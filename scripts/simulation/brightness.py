@@ -12,23 +12,29 @@ from scripts.body import body_scale
 from scripts.simulation.maps import TissueMaps
 from scripts.simulation.scanner.coil import shading
 from scripts.simulation.scanner.field import off_resonance, transmit
-from scripts.simulation.scanner.plan import CURVES, WATER_CURVES, Plan, hits
+from scripts.simulation.scanner.k_space import lines, weights
+from scripts.simulation.scanner.noise import amplification
+from scripts.simulation.scanner.plan import hits, muscle_signal
 from scripts.simulation.scanner.scan import Environment, Scan
 from scripts.simulation.scanner.vendor import prescan
-from scripts.simulation.tissue import INDEX
+from scripts.simulation.signal import not_regrown, turbo_spin_echo
+from scripts.simulation.tissue import COMPARTMENTS, FAT, INDEX, TissueTable
 
+_TRANSFER = torch.tensor([tissue.transfer for tissue in COMPARTMENTS])
 STEP = 8
 """Every which row and column of a stack is looked at."""
 _BLUR = (0.25, 0.5, 0.25)
-"""Weights of a pixel and its neighbours along rows and columns: about the point spread of a usual scan."""
+"""Weights of a pixel and its neighbours along rows and columns, about the point spread of a usual scan."""
+_LINES = 64
+"""Lines of k-space from which a scan's sharpness is found."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Some voxels of a stack, evenly over all of it, each with what its neighbours add to its image.
+    """Some voxels of a stack, evenly over all of it.
 
     Args:
-        shares: of each compartment, float16 ``(C, D, h, w)``.
+        shares: of each compartment, in each voxel alone and blurred with its neighbours, float16 ``(C, 2, D, h, w)``.
         points: LPS positions [mm], float32 ``(3, D, h, w)``.
     """
 
@@ -38,7 +44,7 @@ class Probe:
     @property
     def tissue(self) -> Tensor:
         """Share of each voxel that is not air, ``(D, h, w)``."""
-        return 1 - self.shares[INDEX["air"]].float()
+        return 1 - self.shares[INDEX["air"], 0].float()
 
 
 def probe(maps: TissueMaps, step: int = STEP) -> Probe:
@@ -54,54 +60,70 @@ def probe(maps: TissueMaps, step: int = STEP) -> Probe:
             for along, other in enumerate(_BLUR, -1):
                 at_column = (column + along).clamp(0, columns - 1)
                 total += weight * other * dense[:, at_row[:, None], at_column]
-        found.append(total.half())
+        found.append(torch.stack((dense[:, row[:, None], column], total), dim=1).half())
     places = torch.meshgrid(torch.arange(slices), row, column, indexing="ij")
     stacked = torch.stack([*places, torch.ones_like(places[0])]).double()
     points = torch.tensordot(maps.affine_lps.double().cpu()[:3], stacked, dims=1).float()
-    return Probe(torch.stack(found, dim=1), points)
+    return Probe(torch.stack(found, dim=2), points)
 
 
 def brightness(
     seen: Probe,
     scan: Scan,
-    plan: Plan,
+    tissues: TissueTable,
     environment: Environment,
     seed: int,
     as_if: Scan | None = None,
+    nominal: bool = False,
 ) -> float:
     """The 99.5th percentile in the body of a scan of the whole stack: what the fixed scale calls 1.0.
 
-    Within some 5 % (one sigma) of what scanning the stack gives: the point spread is a usual one, not the scan's own;
-    shading, suppression and noise are its own.
+    Within some 5 % (one sigma) of what scanning the stack gives: the scan's point spread counts with its width only.
 
     Args:
         seen: voxels of the stack.
         scan: sequence, suppression and noise level.
-        plan: of the scan, for these tissues; made for any size of image.
+        tissues: of the knee.
         environment: coil and fields.
         seed: of the noise.
         as_if: the scan whose processing the image has; None is ``scan`` itself.
+        nominal: suppression without field errors.
     """
-    middle = plan.phase[:CURVES, 0]
-    turn = middle[middle.abs().argmax()]
-    middle = (middle * (turn.conj() / turn.abs())).real
-    signal = _of(seen, middle @ plan.shares)
-    b1 = transmit(environment.field, seen.points)
-    if plan.taken is not None and scan.suppression is not None:
-        taken, water = plan.taken, middle[:WATER_CURVES]
-        error = off_resonance(environment.field, seen.points)
-        hit = hits(scan.suppression, error, b1, environment.field_strength)
-        signal = signal - hit[0] * _of(seen, water @ taken[:WATER_CURVES])
-        signal = signal - hit[1] * _of(seen, water @ taken[WATER_CURVES : 2 * WATER_CURVES])
-        signal = signal - hit[2] * _of(seen, middle[WATER_CURVES:] @ taken[2 * WATER_CURVES :])
+    sequence, pulse = scan.sequence, scan.suppression
+    full = tissues.density * _TRANSFER ** (sequence.transfer - 1) * turbo_spin_echo(sequence, tissues.t1, tissues.t2)
+    b1, error = transmit(environment.field, seen.points), off_resonance(environment.field, seen.points)
+    if pulse is None:
+        signal = _of(seen, full)
+    else:
+        at = (torch.zeros(1), torch.ones(1)) if nominal else (error, b1)
+        water, olefinic, fat = hits(pulse, *at, environment.field_strength)
+        missing = full * not_regrown(pulse, tissues.t1)
+        signal = _of(seen, full) - water * _of(seen, missing * ~FAT)
+        signal = signal - (pulse.olefinic * olefinic + (1 - pulse.olefinic) * fat) * _of(seen, missing * FAT)
     sensitivity = shading(environment.coil, seen.points)
+    sharp, blurred = signal.unbind()
+    signal = blurred + _sharpness(as_if or scan) * (sharp - blurred)
     signal = signal * sensitivity * torch.sin(b1 * torch.pi / 2) ** 3
     generator = torch.Generator().manual_seed(seed)
-    real, imaginary = plan.sigma * torch.randn(2, *signal.shape, generator=generator)
-    magnitude = torch.hypot(signal + real, imaginary)
+    sigma = torch.tensor(muscle_signal(scan, tissues) / scan.noise.snr)
+    row, column = (torch.linspace(-1, 1, size) for size in signal.shape[1:])
+    sigma = sigma * amplification(scan.noise, row[:, None], column)
+    real, imaginary = sigma * torch.randn(2, *signal.shape, generator=generator)
+    others = 2 * (environment.coil.receivers - 1) * sigma.square()  # receivers that see only noise there
+    magnitude = ((signal.abs() + real).square() + imaginary.square() + others).sqrt()
     return body_scale(magnitude * prescan((as_if or scan).vendor, sensitivity))
 
 
+def _sharpness(scan: Scan) -> float:
+    """Where a scan's point spread lies between `_BLUR` (0) and none (1), by how high a thin line stands in it."""
+    read, gain = scan.readout, scan.vendor.sharpening / 2
+    heights = []
+    for share, fourier in ((read.matrix[0], 1.0), (read.matrix[1], read.partial_fourier)):
+        step = lines(_LINES) / (share * _LINES / 2)
+        heights.append(float((weights(_LINES, share, fourier, read.window) * (1 + gain * step.square())).mean()))
+    return (sum(heights) / 2 - _BLUR[1]) / (1 - _BLUR[1])
+
+
 def _of(seen: Probe, value: Tensor) -> Tensor:
-    """A value of each compartment ``(C,)`` averaged over the shares of each voxel, ``(D, h, w)``."""
+    """A value of each compartment ``(C,)`` averaged over the shares of each voxel, ``(2, D, h, w)``."""
     return torch.tensordot(value, seen.shares.float(), dims=1)

@@ -18,12 +18,8 @@ from scripts.simulation.relaxation import draw_tissue_values, tissue_table
 from scripts.simulation.scanner.acquire import expose
 from scripts.simulation.scanner.draw import draw_scanner
 from scripts.simulation.scanner.imaging import Frame
-from scripts.simulation.scanner.plan import make_plan
 from scripts.simulation.scanner.scan import ScannerParameters
 from scripts.simulation.tissue import TissueTable
-
-MARGIN = 16
-"""Pixels imaged around a crop on each side, so that what rings in from the edges is cut off."""
 
 
 @dataclass(frozen=True)
@@ -112,18 +108,12 @@ def _to_source(index: int, matrix: Tensor, source: tuple[int, int], size: tuple[
     return out
 
 
-def wider(matrix: Tensor, size: tuple[int, int], margin: int = MARGIN) -> tuple[Tensor, tuple[int, int]]:
-    """The matrix and the size of a cut-out with a margin on each side."""
-    height, width = size[0] + 2 * margin, size[1] + 2 * margin
-    return matrix * torch.tensor([width / size[1], height / size[0], 1.0]), (height, width)
-
-
 @dataclass(frozen=True)
 class Cut:
     """A slice that is ready to be scanned.
 
     Args:
-        maps: the cut-out with its margin, a stack of one slice.
+        maps: the cut-out, a stack of one slice.
         seen: voxels of the whole stack, for the scale.
         drawn: what it is scanned with.
     """
@@ -143,12 +133,11 @@ class Cut:
         ]
 
 
-def scan_cuts(cuts: Sequence[Cut], margin: int = MARGIN) -> list[Tensor]:
+def scan_cuts(cuts: Sequence[Cut]) -> list[Tensor]:
     """Scan slices twice.
 
     Args:
         cuts: the slices, of one size and on one device.
-        margin: cut off each side [pixels].
 
     Returns:
         For each PD and PDFS ``(2, h, w)``, noisy, each divided by the 99.5th percentile in the body of its whole stack.
@@ -158,15 +147,12 @@ def scan_cuts(cuts: Sequence[Cut], margin: int = MARGIN) -> list[Tensor]:
         pairs = [expose(pair).magnitude for pair in frames]
     else:
         pairs = list(expose([frame for pair in frames for frame in pair]).magnitude.split(2))
-    rows, columns = pairs[0].shape[1:]
     return [
-        images[:, margin : rows - margin, margin : columns - margin]
-        / torch.tensor([scale_of(frame, cut.seen) for frame in pair], device=images.device)[:, None, None]
+        images / torch.tensor([scale_of(frame, cut.seen) for frame in pair], device=images.device)[:, None, None]
         for images, pair, cut in zip(pairs, frames, cuts, strict=True)
     ]
 
 
 def scale_of(frame: Frame, seen: Probe) -> float:
     """What the fixed scale calls 1.0 in a scan of the whole stack."""
-    plan = make_plan(frame.scan, frame.tissues, frame.environment, (32, 32), frame.geometry, frame.nominal)
-    return brightness(seen, frame.scan, plan, frame.environment, frame.seed, frame.as_if)
+    return brightness(seen, frame.scan, frame.tissues, frame.environment, frame.seed, frame.as_if, frame.nominal)
