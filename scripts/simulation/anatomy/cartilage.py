@@ -72,21 +72,21 @@ class FemoralMargin:
 
 
 FEMORAL = Layer(
-    base=-1.774,
+    base=-1.402,
     hills=(
-        Hill(centre=(20.512, -1.436), width=(19.476, 0.35), height=2.868),
-        Hill(centre=(-19.429, 0.599), width=(20.953, 9.065), height=3.967),
-        Hill(centre=(19.67, 1.174), width=(14.012, 1.884), height=3.872),
+        Hill(centre=(22.212, -1.475), width=(22.103, 0.333), height=2.12),
+        Hill(centre=(-17.745, 0.386), width=(25.215, 12.309), height=3.552),
+        Hill(centre=(25.958, 1.119), width=(14.049, 1.663), height=3.379),
     ),
 )
 FEMORAL_MARGIN = FemoralMargin(
-    centre=(-0.679, 8.76),
+    centre=(-0.162, 8.76),
     front=-2.058,
-    front_side=-0.028,
-    back=2.774,
+    front_side=-0.016,
+    back=2.78,
     medial=-49.182,
-    lateral=40.459,
-    groove=5.8,
+    lateral=43.018,
+    groove=6.525,
     notch=1.0,
 )
 MEDIAL_TIBIAL = Layer(

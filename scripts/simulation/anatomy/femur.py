@@ -116,44 +116,38 @@ class Femur:
     """Dimensions [mm] of the femur; the epicondyles are balls (x, y, z, radius)."""
 
     medial: Condyle = Condyle(
-        posterior=(-0.71, 19.21, 18.19),
-        distal=(-7.22, 21.06, 21.531),
-        middle=-21.23,
-        splay=-0.066,
-        half=14.18,
+        posterior=(-0.82, 19.26, 18.3),
+        distal=(-7.43, 20.99, 21.463),
+        middle=-21.43,
+        splay=-0.049,
+        half=14.13,
         edge=11.0,
     )
     lateral: Condyle = Condyle(
-        posterior=(-0.67, 19.19, 18.16),
-        distal=(-11.696, 21.95, 20.335),
-        middle=17.88,
-        splay=-0.005,
-        half=12.46,
+        posterior=(-0.86, 19.17, 18.24),
+        distal=(-13.827, 19.72, 17.028),
+        middle=18.25,
+        splay=-0.036,
+        half=12.74,
         edge=10.0,
     )
     trochlea: Trochlea = Trochlea(
-        floor=(-19.28, 27.76, 18.15),
-        middle=2.1,
-        medial=7.29,
-        lateral=10.48,
-        spread=12.84,
-        half=23.6,
-        edge=11.71,
+        floor=(-19.17, 27.92, 18.51), middle=2.08, medial=6.69, lateral=9.58, spread=12.67, half=24.08, edge=11.71
     )
     metaphysis: Metaphysis = Metaphysis(
-        medial=(-6.59, -23.53),
-        lateral=(15.78, 10.05),
-        front=(-36.39, -0.31),
-        back=(-8.29, 2.89),
-        reach=(57.3, 11.94),
-        lean=(0.082, -0.001),
-        chamfer=(0.548, 0.231),
+        medial=(-7.08, -22.81),
+        lateral=(15.22, 11.09),
+        front=(-36.44, -0.16),
+        back=(-8.33, 3.04),
+        reach=(57.26, 12.19),
+        lean=(0.086, -0.0),
+        chamfer=(0.547, 0.25),
         edge=11.0,
         bottom=20.35,
     )
-    notch: Notch = Notch(roof=40.34, rise=2.545, middle=-3.76, half=6.39, splay=-0.052, edge=8.78)
-    medial_epicondyle: Ball = (-31.09, -6.91, 32.57, 6.64)
-    lateral_epicondyle: Ball = (27.24, -4.53, 22.09, 7.78)
+    notch: Notch = Notch(roof=41.02, rise=2.57, middle=-3.7, half=6.31, splay=-0.041, edge=8.78)
+    medial_epicondyle: Ball = (-31.37, -6.67, 32.67, 6.3)
+    lateral_epicondyle: Ball = (28.57, -3.88, 22.67, 6.23)
 
 
 FEMUR = Femur()
