@@ -5,7 +5,9 @@ A voxel is a sum of compartments, each either water or fat, so that partial volu
 fat suppression are all exact sums. Values are those of Gold et al., AJR 2004;183:343 (fat, marrow, muscle, cartilage,
 fluid at 1.5 and 3 T) as tabulated with their spread in the project's literature notes; short-T2 tissues (meniscus,
 ligament, tendon, cortex) are representative values of the same notes. The T2 of fat is the effective one of a fast
-spin-echo train, 80-160 ms (Henkelman 1992; Pai 2008), not the intrinsic one.
+spin-echo train, 80-160 ms (Henkelman 1992; Pai 2008), not the intrinsic one. Incidental magnetisation transfer is
+stronger than the published .85-.95 of muscle: in a real multi-slice multi-echo knee at 3 T, TR 2.45 s and TE 25 ms,
+fat and marrow are 3.7 to 5 times as bright as muscle and fluid 2.6 to 2.9 times, which no T2 of muscle alone explains.
 """
 
 from __future__ import annotations
@@ -39,14 +41,14 @@ class Compartment:
 COMPARTMENTS: tuple[Compartment, ...] = (
     Compartment("air", (1.0, 1.0), (0.001, 0.001), 0.0),
     Compartment("subcutaneous_fat", (0.288, 0.371), (0.125, 0.115), 0.95, is_fat=True),
-    Compartment("marrow_fat", (0.288, 0.365), (0.090, 0.080), 0.86, is_fat=True),
+    Compartment("marrow_fat", (0.288, 0.365), (0.120, 0.110), 0.94, is_fat=True),
     Compartment("marrow_water", (0.900, 1.050), (0.050, 0.045), 0.80),
     Compartment("oedema_water", (1.100, 1.300), (0.075, 0.065), 0.88),
-    Compartment("muscle", (1.130, 1.420), (0.037, 0.034), 0.78, transfer=0.90),
-    Compartment("cartilage_deep", (1.000, 1.150), (0.036, 0.034), 0.76, transfer=0.92),
-    Compartment("cartilage_superficial", (1.060, 1.260), (0.054, 0.050), 0.82, transfer=0.93),
+    Compartment("muscle", (1.130, 1.420), (0.037, 0.033), 0.78, transfer=0.70),
+    Compartment("cartilage_deep", (1.000, 1.150), (0.036, 0.034), 0.76, transfer=0.75),
+    Compartment("cartilage_superficial", (1.060, 1.260), (0.054, 0.050), 0.82, transfer=0.77),
     Compartment("fluid", (2.850, 3.620), (1.000, 0.767), 1.0),
-    Compartment("meniscus", (0.700, 0.800), (0.012, 0.010), 0.65),
+    Compartment("meniscus", (0.700, 0.800), (0.011, 0.009), 0.65, transfer=0.80),
     Compartment("ligament", (0.700, 0.800), (0.014, 0.012), 0.62),
     Compartment("tendon", (0.550, 0.650), (0.005, 0.004), 0.55),
     Compartment("cortex", (0.220, 0.240), (0.001, 0.001), 0.15),

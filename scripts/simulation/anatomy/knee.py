@@ -136,9 +136,9 @@ class Knee:
         for name, distance in ligaments(q, solid, p.joint).items():
             tendinous = name in ("quadriceps_tendon", "patellar_tendon", "tendon")
             # Fatty and synovial strands part the fibres.
-            strand = (0.10 * (fields.fibre[0] - 0.9).clamp(0, 1) + 0.06 * fields.grain[1].clamp(0, 1)).clamp(0, 0.5)
+            strand = (0.06 * (fields.fibre[0] - 0.9).clamp(0, 1) + 0.03 * fields.grain[1].clamp(0, 1)).clamp(0, 0.5)
             if name == "anterior_cruciate_ligament":
-                strand = (2.5 * strand + 0.12).clamp(0, 0.6)
+                strand = (4.0 * strand + 0.12).clamp(0, 0.6)
             fibres = "tendon" if tendinous else "ligament"
             canvas.lay(name, distance + 0.3 * fields.grain[1], {fibres: 1 - strand, "synovium": strand})
         wet = joint_fluid(q, layers, p.fluid, fields.wave[1])
@@ -184,9 +184,9 @@ class Knee:
 
     def _muscle(self, fields: _Fields, bellies: Muscles) -> Material:
         p = self.parameters
-        streak = (fields.fibre[1] - 1.9 + 3.0 * p.muscle_fat).clamp(0, 1)  # fine planes of fat between bundles
+        streak = (fields.fibre[1] - 2.1 + 3.0 * p.muscle_fat).clamp(0, 1)  # fine planes of fat between bundles
         patch = torch.sigmoid((fields.wide[1] + 0.5 * fields.lobule[0] - 1.0) / 0.4)
-        fat = 0.5 * p.muscle_fat + 0.8 * streak + 2.0 * p.muscle_fat * patch * torch.sigmoid(2 * fields.fibre[1])
+        fat = 0.5 * p.muscle_fat + 0.7 * streak + 1.2 * p.muscle_fat * patch * torch.sigmoid(2 * fields.fibre[1])
         fat = (fat + 0.015 * fields.fibre[0]).clamp(0, 0.9)
         tendon = ((TENDON_GIRTH + 0.9 - bellies.girth) / 0.8).clamp(0, 1)
         fleshy = (1 - fat) * (1 - tendon) * (1 - 0.03 * fields.grain[0].abs())
@@ -211,6 +211,7 @@ class Knee:
         vessel = torch.exp(-(fields.lobule.square().sum(0)) / (0.11**2 * p.vascularity + 1e-6))
         venule = (0.7 * vessel).clamp(0, 0.9)
         lobes = 0.96 - 0.025 * fields.wide[0].abs() - 0.02 * fields.lobule[1].abs()
+        lobes = lobes - p.fat_septa * (0.30 * fields.grain[0] + 0.06 * fields.grain[1]).clamp_min(-0.04)
         rest = 1 - walls - venule * (1 - walls)
         return {
             "subcutaneous_fat": (lobes * rest).clamp(0, 1),

@@ -40,9 +40,9 @@ def marrow(
     z = q[2]
     # Epiphyses are dense with trabeculae, the middle of a shaft has none.
     epiphysis = torch.sigmoid((32 - z.abs()) / 8)
-    trabeculae = texture * (0.35 + 0.65 * epiphysis)
+    trabeculae = texture * (0.6 + 0.4 * epiphysis)
     speckle = (grain[0] - 0.6).clamp_min(0)  # trabeculae darken, so the texture is skewed
-    density = 0.95 - trabeculae * (0.10 * speckle + 0.045 * grain[1] + 0.02 * wave[1])
+    density = 0.97 - trabeculae * (0.55 * speckle + 0.05 * grain[0] + 0.08 * grain[1] + 0.01 * wave[1])
     under_surface = torch.minimum(bones.femur, bones.tibia)
     density = density - 0.10 * texture * torch.exp(-((under_surface + 1.5) / 2.2).square())  # denser below the plate
     scar = torch.exp(-((z - 25 - 2.5 * wave[0] - 1.2 * wide[1]) / 0.75).square()) * (bones.femur < 0)
@@ -52,6 +52,6 @@ def marrow(
     density = (density * (1 - 0.40 * scar) * (1 - 0.55 * vessel)).clamp(0.05, 1)
     flame = torch.sigmoid((z.abs() - 33 + 9 * wide[1] + 6 * wave[0]) / 4)
     islands = torch.sigmoid((wide[0] + 0.5 * wave[1] - 0.4) / 0.3)
-    water = 0.06 + 0.02 * wide[0] + red * flame * (0.30 + 0.35 * islands) + 0.35 * vessel
+    water = 0.04 + 0.012 * wide[0] + red * flame * (0.30 + 0.35 * islands) + 0.35 * vessel
     water = water.clamp(0.01, 0.8)
     return {"marrow_fat": density * (1 - water), "marrow_water": density * water}
