@@ -2,7 +2,7 @@
 """The bones of the standard right knee: signed distances [mm], negative inside.
 
 Frame: points ``q`` ``(3, ...)`` in mm, x to the lateral side, y to the back, z to the head, origin between the tibial
-spines; the femoral condyles reach down to about z = 0.
+spines; the femoral condyles reach down to about z = 0. For the source of the dimensions see `femur`.
 """
 
 from __future__ import annotations

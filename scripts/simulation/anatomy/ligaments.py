@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ligaments and tendons of the standard right knee, each reaching a little into the bones that hold it."""
+"""Ligaments and tendons of the standard right knee, each reaching a little into the bones that hold it.
+
+Attachments are those of textbook anatomy, placed by hand on the bones of this model; sizes are published ones (anterior
+cruciate 31-38 mm long, patellar tendon 4-5 mm thick and about 28 mm wide).
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The menisci of the standard right knee: wedges that fill the cleft between the condyles and the plateau."""
+"""The menisci of the standard right knee: wedges that fill the cleft between the condyles and the plateau.
+
+Their outlines are fitted to the real label map that `femur` names.
+"""
 
 from __future__ import annotations
 

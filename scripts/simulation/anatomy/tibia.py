@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The proximal tibia of the standard right knee, from ellipses, planes and balls."""
+"""The proximal tibia of the standard right knee, from ellipses, planes and balls.
+
+Its numbers have the same source as those of the femur.
+"""
 
 from __future__ import annotations
 
