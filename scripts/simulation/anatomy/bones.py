@@ -41,18 +41,20 @@ class Patella:
         medial: slope of the medial facet, mm forwards per mm to the side.
         lateral: slope of the lateral facet.
         tilt: shift of the ridge to the front per mm of height.
+        bevel: height z [mm] below which the back leans forwards to the apex, and forwards shift per mm.
         edge: radius [mm] of the edges.
     """
 
-    base: tuple[Disc, Disc] = ((5.14, 32.8, 14.9), (18.76, 31.6, 14.6))
-    top: tuple[float, float] = (50.0, 0.5)
-    apex: Disc = (8.18, 18.4, 6.57)
+    base: tuple[Disc, Disc] = ((5.0, 33.2, 15.6), (18.9, 32.0, 15.4))
+    top: tuple[float, float] = (50.5, 0.5)
+    apex: Disc = (8.18, 16.2, 6.4)
     front: Ball = (2.11, -20.71, 32.1, 40.68)
     ridge: tuple[float, float] = (1.76, -43.2)
     medial: float = 0.598
     lateral: float = 0.152
     tilt: float = 0.056
-    edge: float = 3.0
+    bevel: tuple[float, float] = (18.5, 1.1)
+    edge: float = 4.5
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ def patella(q: Tensor, shape: Patella = PATELLA) -> Tensor:
     outline = round_meet(shape.edge, outline, top)
     px, py, pz, radius = shape.front
     front = ((x - px).square() + (y - py).square() + (z - pz).square() + 1e-9).sqrt() - radius
-    return round_meet(shape.edge, outline, front, facets(q, shape))
+    below = (y - shape.ridge[1] - shape.bevel[1] * (z - shape.bevel[0])) / (1 + shape.bevel[1] ** 2) ** 0.5
+    return round_meet(shape.edge, outline, front, meet(facets(q, shape), below, 5))
 
 
 def fibula(q: Tensor, shape: Fibula = FIBULA) -> Tensor:

@@ -83,7 +83,9 @@ def ligaments(q: Tensor, bones: Bones, joint: JointShape = STANDARD) -> dict[str
         ),
     }
     quadriceps = strap(q, (6, -51.5, 42 + lift), (8, -48, 170), (1, 0, 0), (16, 21), (4.0, 3.6), 3.0, bow=0.006)
-    ready["quadriceps_tendon"] = _streaks(quadriceps, y + 51.5 - 0.027 * (z - 42), 2.6, 0.4)
+    ready["quadriceps_tendon"] = _streaks(
+        quadriceps, y + 51.5 - 0.027 * (z - 42) + 0.4 * torch.sin(z / 11) + 0.3 * torch.sin(x / 5), 2.8, 0.26
+    )
     apex = (8, -57.5, 22 + lift)
     ready["patellar_tendon"] = strap(q, apex, (8, -22, -42), (1, 0, 0), (14.5, 12), (2.4, 2.6), 2.0, bow=-0.006)
     # Iliotibial band to Gerdy's tubercle, biceps to the fibular head, popliteus, retinacula.
