@@ -187,9 +187,9 @@ class Knee:
         streak = (fields.fibre[1] - 2.1 + 3.0 * p.muscle_fat).clamp(0, 1)  # fine planes of fat between bundles
         patch = torch.sigmoid((fields.wide[1] + 0.5 * fields.lobule[0] - 1.0) / 0.4)
         fat = 0.5 * p.muscle_fat + 0.7 * streak + 1.2 * p.muscle_fat * patch * torch.sigmoid(2 * fields.fibre[1])
-        fat = (fat + 0.015 * fields.fibre[0]).clamp(0, 0.9)
+        fat = (fat + 0.02 * fields.fibre[0]).clamp(0, 0.9)
         tendon = ((TENDON_GIRTH + 0.9 - bellies.girth) / 0.8).clamp(0, 1)
-        fleshy = (1 - fat) * (1 - tendon) * (1 - 0.03 * fields.grain[0].abs())
+        fleshy = (1 - fat) * (1 - tendon) * (1 - 0.07 * fields.grain[0].abs())
         return {"muscle": fleshy, "tendon": (1 - fat) * tendon, "subcutaneous_fat": fat * (1 - 0.8 * tendon)}
 
     def _lay_fat(self, canvas: Canvas, q: Tensor, deep: Tensor, skin: Tensor, fields: _Fields) -> None:
@@ -211,7 +211,7 @@ class Knee:
         vessel = torch.exp(-(fields.lobule.square().sum(0)) / (0.11**2 * p.vascularity + 1e-6))
         venule = (0.7 * vessel).clamp(0, 0.9)
         lobes = 0.96 - 0.025 * fields.wide[0].abs() - 0.02 * fields.lobule[1].abs()
-        lobes = lobes - p.fat_septa * (0.30 * fields.grain[0] + 0.06 * fields.grain[1]).clamp_min(-0.04)
+        lobes = lobes - p.fat_septa * (0.14 * fields.grain[0] + 0.06 * fields.grain[1]).clamp_min(-0.04)
         rest = 1 - walls - venule * (1 - walls)
         return {
             "subcutaneous_fat": (lobes * rest).clamp(0, 1),
