@@ -17,7 +17,7 @@ HEAVY := slow or validators or browser or gpu
 PYTEST = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadscope $(PYTEST_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint bench gpu clean
+.PHONY: help install demo test test-all lint bench simulator gpu clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -59,6 +59,9 @@ lint: install ## style, types, and who imports whom
 
 bench: install ## time synthesis, start-up and a training step; writes outputs/bench.json
 	$(PY) tests/bench.py
+
+simulator: install ## draw the pictures and the table of bundle/docs/SIMULATOR.md; some minutes
+	$(PY) -m scripts.simulation.atlas -o bundle/docs/simulator --page bundle/docs/SIMULATOR.md
 
 gpu: ## on a machine with a CUDA GPU: train the shipped weights, GPU tests and benchmarks; resumable, BUDGET=seconds
 	bash .ci/gpu

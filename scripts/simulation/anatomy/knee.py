@@ -45,6 +45,15 @@ class _Fields:
     fibre: Tensor  # (2, ...) drawn out along the leg
 
 
+@dataclass(frozen=True)
+class _Lobules:
+    """How fat is divided: shares of septa, of small veins between them, and of fat in a lobule; each ``(...)``."""
+
+    walls: Tensor
+    venule: Tensor
+    lobes: Tensor
+
+
 class Knee:
     """One knee, ready to be scanned.
 
@@ -77,8 +86,9 @@ class Knee:
         self._lay_bones(canvas, q, solid, fields)
         self._lay_joint(canvas, q, solid, fields)
         self._lay_vessels(canvas, points, deep, fields, step)
-        self._lay_muscles(canvas, q, points, deep, fields, step)
-        self._lay_fat(canvas, q, deep, skin, fields)
+        lobules = self._lobules(fields)
+        self._lay_muscles(canvas, points, deep, fields, lobules, step)
+        self._lay_fat(canvas, q, deep, skin, fields, lobules)
         sample = canvas.finish()
         for lesion in self.lesions:
             sample = lesion.apply(sample, q, solid)
@@ -162,7 +172,9 @@ class Knee:
         canvas.lay("nerve", nerve, {"connective": 0.45 + 0.3 * fascicles, "subcutaneous_fat": 0.35 * (1 - fascicles)})
         canvas.lay("fascia", deep.abs() - (0.22 + 0.12 * fields.wave[0]), {"connective": 0.6})
 
-    def _lay_muscles(self, canvas: Canvas, q: Tensor, points: Tensor, deep: Tensor, fields: _Fields, step: int) -> None:
+    def _lay_muscles(
+        self, canvas: Canvas, points: Tensor, deep: Tensor, fields: _Fields, lobules: _Lobules, step: int
+    ) -> None:
         p = self.parameters
 
         def found(at: Tensor) -> Tensor:
@@ -178,7 +190,7 @@ class Knee:
         canvas.put(
             "intermuscular_fat",
             coverage(swollen, canvas.edge) * coverage(bellies.plane - gap.clamp_min(0.05), canvas.edge),
-            self._fat(fields, 0.4),
+            _fat(lobules, 0.4),
         )
         canvas.lay("muscle", swollen, self._muscle(fields, bellies))
 
@@ -192,32 +204,40 @@ class Knee:
         fleshy = (1 - fat) * (1 - tendon) * (1 - 0.07 * fields.grain[0].abs())
         return {"muscle": fleshy, "tendon": (1 - fat) * tendon, "subcutaneous_fat": fat * (1 - 0.8 * tendon)}
 
-    def _lay_fat(self, canvas: Canvas, q: Tensor, deep: Tensor, skin: Tensor, fields: _Fields) -> None:
+    def _lay_fat(
+        self, canvas: Canvas, q: Tensor, deep: Tensor, skin: Tensor, fields: _Fields, lobules: _Lobules
+    ) -> None:
         p = self.parameters
-        canvas.lay("fat_pad", fat_pads(q), self._fat(fields, 1.5))
-        canvas.lay("intermuscular_fat", deep, self._fat(fields, 0.9))
+        fat = _fat(lobules)
+        canvas.lay("fat_pad", fat_pads(q), _fat(lobules, 1.5))
+        canvas.lay("intermuscular_fat", deep, fat)
         # The superficial fascia parts subcutaneous fat in two layers; in front it is layered more finely.
         layered = (0.55 * p.fat_septa * (0.6 + 0.5 * fields.wave[0])).clamp(0, 1)
         middle = (0.5 + 0.12 * fields.wide[1]) * (skin - deep) + deep
         canvas.put("subcutaneous_fat", layered * coverage(middle.abs() - 0.25, canvas.edge), {"connective": 0.7})
-        canvas.put("subcutaneous_fat", torch.ones_like(deep), self._fat(fields, 1.0))
+        canvas.put("subcutaneous_fat", torch.ones_like(deep), fat)
 
-    def _fat(self, fields: _Fields, septa: float) -> Material:
+    def _lobules(self, fields: _Fields) -> _Lobules:
         """Fat in lobules: septa are thin sheets where a smooth field vanishes, vessels run where two do."""
         p = self.parameters
         walls = torch.exp(-((fields.lobule[0] / 0.11).square()))
         walls = torch.maximum(walls, 0.8 * torch.exp(-((fields.wave[0] / 0.05).square())))
-        walls = (septa * p.fat_septa * walls * (0.25 + 0.12 * fields.wave[1])).clamp(0, 0.8)
+        walls = p.fat_septa * walls * (0.25 + 0.12 * fields.wave[1])
         vessel = torch.exp(-(fields.lobule.square().sum(0)) / (0.11**2 * p.vascularity + 1e-6))
-        venule = (0.7 * vessel).clamp(0, 0.9)
         lobes = 0.96 - 0.025 * fields.wide[0].abs() - 0.02 * fields.lobule[1].abs()
         lobes = lobes - p.fat_septa * (0.14 * fields.grain[0] + 0.06 * fields.grain[1]).clamp_min(-0.04)
-        rest = 1 - walls - venule * (1 - walls)
-        return {
-            "subcutaneous_fat": (lobes * rest).clamp(0, 1),
-            "connective": 0.75 * walls,
-            "vein": venule * (1 - walls) * 0.8,
-        }
+        return _Lobules(walls, 0.7 * vessel, lobes.clamp(0, 1))
+
+
+def _fat(lobules: _Lobules, septa: float = 1.0) -> Material:
+    """What fat is made of, its septa ``septa`` times as strong as under the skin."""
+    walls = (septa * lobules.walls).clamp(0, 0.8)
+    rest = 1 - walls
+    return {
+        "subcutaneous_fat": lobules.lobes * (1 - lobules.venule) * rest,
+        "connective": 0.75 * walls,
+        "vein": 0.8 * lobules.venule * rest,
+    }
 
 
 def _stack(solid: Bones) -> Tensor:

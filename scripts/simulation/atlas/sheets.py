@@ -74,7 +74,7 @@ def write_sheet(path: Path, title: str, rows: Sequence[Sequence[Tile]], columns:
     count = len(rows[0])
     blocks = -(-count // columns)
     figure, axes = plt.subplots(
-        blocks * len(rows), min(columns, count), figsize=(1.55 * min(columns, count), 1.62 * blocks * len(rows) + 0.3),
+        blocks * len(rows), min(columns, count), figsize=(1.55 * min(columns, count), 1.62 * blocks * len(rows) + 0.4),
         squeeze=False,
     )  # fmt: skip
     for axis in axes.flat:
@@ -86,10 +86,10 @@ def write_sheet(path: Path, title: str, rows: Sequence[Sequence[Tile]], columns:
             axis = axes[block * len(rows) + line][column]
             axis.imshow(image.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="bilinear")
             axis.set_title(name, fontsize=6, pad=1.5)
-    figure.suptitle(title, fontsize=8)
-    figure.subplots_adjust(left=0.002, right=0.998, bottom=0.002, top=1 - 0.4 / figure.get_figheight(), wspace=0.02,
+    figure.suptitle(title, fontsize=8, y=1 - 0.12 / figure.get_figheight(), va="top")
+    figure.subplots_adjust(left=0.002, right=0.998, bottom=0.002, top=1 - 0.5 / figure.get_figheight(), wspace=0.02,
                            hspace=0.10)  # fmt: skip
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    figure.savefig(path, dpi=120, metadata={"Software": None})
     plt.close(figure)
     return path
 
