@@ -145,7 +145,9 @@ def _belly(q: Tensor, levels: tuple[Level, ...], bulk: float) -> tuple[Tensor, T
     inside = level * (level - 1) / slope
     inside = torch.where(level < 1e-3, -torch.minimum(rx, ry), inside)
     beyond = torch.maximum(z - heights[0], heights[-1] - z)
-    return torch.maximum(inside, beyond), torch.minimum(rx, ry)
+    # Rounded where the end meets the side, so that a swollen belly has no flat end.
+    outside = (inside.clamp_min(0).square() + beyond.clamp_min(0).square()).sqrt()
+    return outside + torch.maximum(inside, beyond).clamp_max(0), torch.minimum(rx, ry)
 
 
 def _between(z: Tensor, heights: list[float], values: list[float]) -> Tensor:

@@ -42,7 +42,7 @@ def fascia(q: Tensor, bulk: float = 1.0) -> Tensor:
     level = (dx.abs() ** 2.6 + dy.abs() ** 2.6 + 1e-9) ** (1 / 2.6)
     hull = (level - 1) * torch.minimum(rx, ry)
     # The shin's medial face lies bare under the skin.
-    face = -0.75 * x - 0.66 * y - (24 + 22 * torch.sigmoid((z + 22) / 9))
+    face = -0.75 * x - 0.66 * y - (24 + 22 * torch.sigmoid((z + 22) / 9) + 60 * torch.sigmoid((z - 30) / 8))
     hull = meet(hull, face, 8)
     hull = join(hull, ellipsoid(q, (1, -42, 27), (27, 23.5, 30)), 18)  # patella
     hull = join(hull, capsule(q, (1, -42, 62), (0, -30, 120), (15, 14)), 18)  # quadriceps tendon
