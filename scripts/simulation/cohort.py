@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import multiprocessing.connection
 import os
 import shutil
 import signal
 import socket
+import threading
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -142,7 +144,7 @@ def _make(jobs: list[_Job], workers: int) -> Iterator[None]:
     before = set(multiprocessing.active_children())
     # A forked child inherits torch's locked thread pool, so the workers start afresh.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_leave_interrupts_to_the_parent)
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_follow_the_parent)
     try:
         for future in as_completed([pool.submit(_make_patient, job) for job in jobs]):
             yield future.result()
@@ -154,8 +156,17 @@ def _make(jobs: list[_Job], workers: int) -> Iterator[None]:
     pool.shutdown()
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def _follow_the_parent() -> None:
+    """Leave interrupts to the parent, and end when it ends: a killed parent cannot tell its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
 
 
 def _make_patient(job: _Job) -> None:

@@ -143,6 +143,37 @@ def test_an_interrupt_ends_the_workers_and_keeps_what_is_whole(tmp_path: Path, m
     assert all(cohort._is_whole(path) for path in whole)
 
 
+LEFT_ALONE = """
+import multiprocessing, os, signal, sys, threading, time
+from pathlib import Path
+from scripts.simulation.cohort import simulated_cohort
+
+def die():
+    while not list(Path(sys.argv[1]).rglob("sim-*")):
+        time.sleep(0.05)
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+threading.Thread(target=die).start()
+simulated_cohort(sys.argv[1], "test", 500, shape=(2, 32, 32), workers=2)
+"""
+
+
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LEFT_ALONE, str(tmp_path)]
+    # Workers hold its output open, so reading to the end waits for them.
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    workers = [int(number) for number in done.stdout.split()]
+    assert len(workers) == 2
+    assert not any(_runs(worker) for worker in workers)
+
+
+def _runs(process: int) -> bool:
+    state = Path(f"/proc/{process}/stat")
+    return state.exists() and state.read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [({"section": "holdout"}, "choose one of training"), ({"studies": 0}, "at least 1"), ({"preset": "x"}, "unknown")],
