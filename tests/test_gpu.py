@@ -9,10 +9,14 @@ import pytest
 import torch
 
 from scripts.bundle_config import load_config
+from scripts.data.augmentation import Augmentation
+from scripts.data.pairs import simulated_pairs
+from scripts.data.slices import SimulatedSlices
 from scripts.engines import CrossContrastTrainer, averaged
 from scripts.inferers import SliceStackInferer
 from scripts.losses import CrossContrastLoss
 from scripts.networks import CrossContrastNet
+from scripts.simulation.study import draw_study, simulate_study
 
 CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
 pytestmark = [
@@ -34,6 +38,24 @@ def test_synthesis_on_the_gpu_is_that_of_the_cpu() -> None:
     expected = infer(volume, net)
     found = infer(volume.cuda(), net.cuda()).cpu()
     torch.testing.assert_close(found, expected, atol=2e-3, rtol=0)
+
+
+def test_a_study_on_the_gpu_is_that_of_the_cpu() -> None:
+    parameters = draw_study(3, plane="sagittal", shape=(2, 96, 96))
+    cpu, gpu = (simulate_study(parameters, device) for device in ("cpu", "cuda"))
+    assert float((cpu.labels == gpu.labels).float().mean()) > 0.998  # but for voxels on a boundary
+    for name in ("clean", "noisy"):
+        error = (getattr(cpu, name) - getattr(gpu, name)).abs()
+        assert float((error > 5e-3).float().mean()) < 0.002
+
+
+def test_slices_simulated_on_the_gpu_are_those_of_the_cpu(tmp_path: Path) -> None:
+    items = simulated_pairs(str(tmp_path), "training", 1, shape=(2, 96, 96), preset="randomised")
+    cpu, gpu = (SimulatedSlices(items, Augmentation(size=(64, 64)), 8, device=device) for device in ("cpu", "cuda"))
+    for a, b in zip(cpu.__getitems__(range(8)), gpu.__getitems__(range(8)), strict=True):
+        assert b["image"].is_cuda
+        for key in ("image", "label"):
+            assert float(((a[key] - b[key].cpu()).abs() > 0.01).float().mean()) < 0.005
 
 
 def test_a_step_never_waits_for_the_device() -> None:

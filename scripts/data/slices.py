@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from monai.utils import convert_to_tensor
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from scripts.data.augmentation import Augmentation, apply_augmentation, draw_augmentation
 from scripts.simulation.brightness import Probe
@@ -154,8 +154,7 @@ class SimulatedSlices(RandomSlices):
         augmentation: ranges of geometry and gain.
         samples: slices per epoch.
         seed: with the epoch and the index it decides everything that is random.
-        device: where to compute; slices stay there. Maps are kept there once they were used; on the CPU they are read
-            from the file as needed.
+        device: where to compute. Slices stay there, but those of a worker process come back in main memory.
     """
 
     def __init__(
@@ -178,6 +177,8 @@ class SimulatedSlices(RandomSlices):
     def _items(self, seeds: Sequence[int]) -> list[Item]:
         cuts = [self._cut(seed) for seed in seeds]
         pairs = scan_cuts([cut for cut, _, _, _ in cuts])
+        if get_worker_info() is not None:
+            pairs = [pair.cpu() for pair in pairs]
         return [_item(pair, gain, which, where) for pair, (_, gain, which, where) in zip(pairs, cuts, strict=True)]
 
     def _cut(self, seed: int) -> tuple[Cut, Tensor, int, int]:
@@ -188,12 +189,12 @@ class SimulatedSlices(RandomSlices):
         shape = (maps.share.shape[-2], maps.share.shape[-1])
         drawn = draw_augmentation(self.augmentation, shape, generator)
         scans = draw_scans(self._presets[str(self.data[which]["preset"])], seed % _SEEDS)
-        cut = Cut(resample(maps, where, drawn.matrix, drawn.size), seen, scans)
+        cut = Cut(resample(maps, where, drawn.matrix, drawn.size, self.device), seen, scans)
         return cut, drawn.gain, which, where
 
     def _patient(self, which: int) -> tuple[TissueMaps, Probe]:
         if which not in self._patients:
-            self._patients[which] = read_maps(Path(self.data[which]["maps"]), self.device)
+            self._patients[which] = read_maps(Path(self.data[which]["maps"]))
         return self._patients[which]
 
 

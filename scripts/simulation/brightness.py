@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,16 +13,17 @@ from scripts.body import body_scale
 from scripts.simulation.maps import TissueMaps
 from scripts.simulation.scanner.coil import shading
 from scripts.simulation.scanner.field import off_resonance, transmit
+from scripts.simulation.scanner.imaging import Frame
 from scripts.simulation.scanner.k_space import lines, weights
 from scripts.simulation.scanner.noise import amplification
 from scripts.simulation.scanner.plan import hits, muscle_signal
-from scripts.simulation.scanner.scan import Environment, Scan
+from scripts.simulation.scanner.scan import Scan
 from scripts.simulation.scanner.vendor import prescan
 from scripts.simulation.signal import not_regrown, turbo_spin_echo
-from scripts.simulation.tissue import COMPARTMENTS, FAT, INDEX, TissueTable
+from scripts.simulation.tissue import COMPARTMENTS, FAT, INDEX
 
 _TRANSFER = torch.tensor([tissue.transfer for tissue in COMPARTMENTS])
-STEP = 8
+STEP = 10
 """Every which row and column of a stack is looked at."""
 _BLUR = (0.25, 0.5, 0.25)
 """Weights of a pixel and its neighbours along rows and columns, about the point spread of a usual scan."""
@@ -67,51 +69,59 @@ def probe(maps: TissueMaps, step: int = STEP) -> Probe:
     return Probe(torch.stack(found, dim=2), points)
 
 
-def brightness(
-    seen: Probe,
-    scan: Scan,
-    tissues: TissueTable,
-    environment: Environment,
-    seed: int,
-    as_if: Scan | None = None,
-    nominal: bool = False,
-) -> float:
-    """The 99.5th percentile in the body of a scan of the whole stack: what the fixed scale calls 1.0.
+def brightness(seen: Probe, frames: Sequence[Frame]) -> list[float]:
+    """The 99.5th percentile in the body of scans of a whole stack: what the fixed scale calls 1.0.
 
-    Within some 5 % (one sigma) of what scanning the stack gives: the scan's point spread counts with its width only.
+    Within some 5 % (one sigma) of what scanning the stack gives: a scan's point spread counts with its width only, its
+    ghosts, motion and metal do not count.
 
     Args:
         seen: voxels of the stack.
-        scan: sequence, suppression and noise level.
-        tissues: of the knee.
-        environment: coil and fields.
-        seed: of the noise.
-        as_if: the scan whose processing the image has; None is ``scan`` itself.
-        nominal: suppression without field errors.
+        frames: a slice of each scan, in one environment.
     """
-    sequence, pulse = scan.sequence, scan.suppression
+    around = frames[0].environment
+    b1, error = transmit(around.field, seen.points), off_resonance(around.field, seen.points)
+    sensitivity = shading(around.coil, seen.points)
+    rows = [_signals(frame) for frame in frames]
+    signals = torch.tensordot(torch.cat(rows).float(), seen.shares.float(), dims=1)
+    shaded = sensitivity * torch.sin(b1 * torch.pi / 2) ** 3
+    scales = []
+    for frame, signal in zip(frames, signals.split([len(row) for row in rows]), strict=True):
+        whole = signal[0]
+        if len(signal) > 1 and frame.scan.suppression is not None:
+            for hit, part in zip(
+                hits(frame.scan.suppression, error, b1, around.field_strength), signal[1:], strict=True
+            ):
+                whole = whole - hit * part
+        sharp, blurred = whole
+        magnitude = _noisy((blurred + _sharpness(frame.geometry) * (sharp - blurred)) * shaded, frame)
+        scales.append(body_scale(magnitude * prescan(frame.geometry.vendor, sensitivity)))
+    return scales
+
+
+def _signals(frame: Frame) -> Tensor:
+    """Signal of each compartment, and what a pulse takes of its water, olefinic and main lines, ``(1 or 4, C)``."""
+    sequence, pulse, tissues = frame.scan.sequence, frame.scan.suppression, frame.tissues
     full = tissues.density * _TRANSFER ** (sequence.transfer - 1) * turbo_spin_echo(sequence, tissues.t1, tissues.t2)
-    b1, error = transmit(environment.field, seen.points), off_resonance(environment.field, seen.points)
     if pulse is None:
-        signal = _of(seen, full)
-    else:
-        at = (torch.zeros(1), torch.ones(1)) if nominal else (error, b1)
-        water, olefinic, fat = hits(pulse, *at, environment.field_strength)
-        missing = full * not_regrown(pulse, tissues.t1)
-        signal = _of(seen, full) - water * _of(seen, missing * ~FAT)
-        signal = signal - (pulse.olefinic * olefinic + (1 - pulse.olefinic) * fat) * _of(seen, missing * FAT)
-    sensitivity = shading(environment.coil, seen.points)
-    sharp, blurred = signal.unbind()
-    signal = blurred + _sharpness(as_if or scan) * (sharp - blurred)
-    signal = signal * sensitivity * torch.sin(b1 * torch.pi / 2) ** 3
-    generator = torch.Generator().manual_seed(seed)
-    sigma = torch.tensor(muscle_signal(scan, tissues) / scan.noise.snr)
+        return full[None]
+    missing = full * not_regrown(pulse, tissues.t1)
+    taken = torch.stack((missing * ~FAT, missing * FAT * pulse.olefinic, missing * FAT * (1 - pulse.olefinic)))
+    if not frame.nominal:
+        return torch.cat((full[None], taken))
+    hit = hits(pulse, torch.zeros(1), torch.ones(1), frame.environment.field_strength)
+    return (full - (hit * taken).sum(0))[None]
+
+
+def _noisy(signal: Tensor, frame: Frame) -> Tensor:
+    """Magnitude with the scan's noise, ``(D, h, w)``."""
+    generator = torch.Generator().manual_seed(frame.seed)
     row, column = (torch.linspace(-1, 1, size) for size in signal.shape[1:])
-    sigma = sigma * amplification(scan.noise, row[:, None], column)
-    real, imaginary = sigma * torch.randn(2, *signal.shape, generator=generator)
-    others = 2 * (environment.coil.receivers - 1) * sigma.square()  # receivers that see only noise there
-    magnitude = ((signal.abs() + real).square() + imaginary.square() + others).sqrt()
-    return body_scale(magnitude * prescan((as_if or scan).vendor, sensitivity))
+    sigma = muscle_signal(frame.scan, frame.tissues) / frame.scan.noise.snr
+    spread = sigma * amplification(frame.scan.noise, row[:, None], column)
+    real, imaginary = spread * torch.randn(2, *signal.shape, generator=generator)
+    others = 2 * (frame.environment.coil.receivers - 1) * spread.square()  # receivers that see only noise there
+    return ((signal.abs() + real).square() + imaginary.square() + others).sqrt()
 
 
 def _sharpness(scan: Scan) -> float:
@@ -122,8 +132,3 @@ def _sharpness(scan: Scan) -> float:
         step = lines(_LINES) / (share * _LINES / 2)
         heights.append(float((weights(_LINES, share, fourier, read.window) * (1 + gain * step.square())).mean()))
     return (sum(heights) / 2 - _BLUR[1]) / (1 - _BLUR[1])
-
-
-def _of(seen: Probe, value: Tensor) -> Tensor:
-    """A value of each compartment ``(C,)`` averaged over the shares of each voxel, ``(2, D, h, w)``."""
-    return torch.tensordot(value, seen.shares.float(), dims=1)

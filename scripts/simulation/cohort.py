@@ -123,16 +123,15 @@ def simulated_cohort(
     return [Patient(job.folder) for job in jobs]
 
 
-def read_maps(path: Path, device: torch.device | str = "cpu") -> tuple[TissueMaps, Probe]:
-    """The tissue maps of a cached patient, without labels, and its probe.
+def read_maps(path: Path) -> tuple[TissueMaps, Probe]:
+    """The tissue maps of a cached patient, without labels, and its probe; maps stay in the file until they are used.
 
     Args:
         path: ``maps.pt`` of a patient.
-        device: where to put the maps; on the CPU the file is mapped into memory. The probe stays on the CPU.
     """
     content = torch.load(path, weights_only=True, mmap=True)
-    compartment, share = (content[name].to(device) for name in ("compartment", "share"))
-    nothing = torch.zeros((), dtype=torch.uint8, device=device).expand(compartment.shape[1:])
+    compartment, share = content["compartment"], content["share"]
+    nothing = torch.zeros((), dtype=torch.uint8).expand(compartment.shape[1:])
     maps = TissueMaps(compartment, share, nothing, nothing, content["affine_lps"].clone())
     return maps, Probe(content["probe_shares"].clone(), content["probe_points"].clone())
 

@@ -19,7 +19,7 @@ from scripts.simulation.scanner.acquire import expose
 from scripts.simulation.scanner.draw import draw_scanner
 from scripts.simulation.scanner.imaging import Frame
 from scripts.simulation.scanner.scan import ScannerParameters
-from scripts.simulation.tissue import TissueTable
+from scripts.simulation.tissue import COMPARTMENTS, TissueTable
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ class Resampled(TissueMaps):
         return self.shares[:, index]
 
 
-def resample(maps: TissueMaps, index: int, matrix: Tensor, size: tuple[int, int]) -> Resampled:
+def resample(
+    maps: TissueMaps, index: int, matrix: Tensor, size: tuple[int, int], device: torch.device | str = "cpu"
+) -> Resampled:
     """Cut one slice out of a stack, magnified, turned and mirrored.
 
     Args:
@@ -78,16 +80,22 @@ def resample(maps: TissueMaps, index: int, matrix: Tensor, size: tuple[int, int]
         index: of the slice.
         matrix: from the cut-out's coordinates to the slice's, ``(2, 3)``; both are shares of half the image, (x, y).
         size: rows and columns of the cut-out.
+        device: where to compute; only the slice is copied there, not the stack.
 
     Returns:
         The cut-out as a stack of one slice, at its place in space.
     """
-    dense = maps.dense(index)
-    present = torch.nonzero(dense.flatten(1).any(1)).flatten()
+    compartment, share = (one[:, index].to(device) for one in (maps.compartment, maps.share))
+    compartment, share = compartment.long(), share.float()
+    present = torch.nonzero(torch.bincount(compartment.flatten(), share.flatten(), len(COMPARTMENTS))).flatten()
+    place = torch.zeros(len(COMPARTMENTS), dtype=torch.int64, device=share.device)
+    place[present] = torch.arange(len(present), device=share.device)
+    dense = share.new_zeros(len(present), *share.shape[1:])
+    dense.scatter_add_(0, place[compartment], share / share.sum(0))
     grid = F.affine_grid(matrix[None].to(dense.device), [1, 1, *size], align_corners=False)
     # Cubic: linear interpolation would take half of the texture that the point spread leaves.
-    found = F.grid_sample(dense[present][None], grid, mode="bicubic", align_corners=False, padding_mode="border")[0]
-    shares = dense.new_zeros(len(dense), 1, *size)
+    found = F.grid_sample(dense[None], grid, mode="bicubic", align_corners=False, padding_mode="border")[0]
+    shares = dense.new_zeros(len(COMPARTMENTS), 1, *size)
     shares[present, 0] = found
     nothing = torch.zeros(1, *size, dtype=torch.uint8, device=dense.device)
     affine = maps.affine_lps.double().cpu() @ _to_source(index, matrix, (dense.shape[1], dense.shape[2]), size)
@@ -147,12 +155,5 @@ def scan_cuts(cuts: Sequence[Cut]) -> list[Tensor]:
         pairs = [expose(pair).magnitude for pair in frames]
     else:
         pairs = list(expose([frame for pair in frames for frame in pair]).magnitude.split(2))
-    return [
-        images / torch.tensor([scale_of(frame, cut.seen) for frame in pair], device=images.device)[:, None, None]
-        for images, pair, cut in zip(pairs, frames, cuts, strict=True)
-    ]
-
-
-def scale_of(frame: Frame, seen: Probe) -> float:
-    """What the fixed scale calls 1.0 in a scan of the whole stack."""
-    return brightness(seen, frame.scan, frame.tissues, frame.environment, frame.seed, frame.as_if, frame.nominal)
+    scales = [torch.tensor(brightness(cut.seen, pair)) for pair, cut in zip(frames, cuts, strict=True)]
+    return [images / scale.to(images)[:, None, None] for images, scale in zip(pairs, scales, strict=True)]

@@ -11,7 +11,7 @@ import torch
 
 from scripts.body import body_scale
 from scripts.simulation.anatomy.canvas import Canvas, Sample
-from scripts.simulation.brightness import probe
+from scripts.simulation.brightness import brightness, probe
 from scripts.simulation.maps import TissueMaps, map_tissues
 from scripts.simulation.preset import load_preset
 from scripts.simulation.scanner.acquire import expose
@@ -19,7 +19,7 @@ from scripts.simulation.scanner.scan import Environment
 from scripts.simulation.stack import Stack
 from scripts.simulation.study import draw_study, map_study
 from scripts.simulation.tissue import INDEX
-from scripts.simulation.training import Cut, draw_scans, resample, scale_of, scan_cuts
+from scripts.simulation.training import Cut, draw_scans, resample, scan_cuts
 
 PRESET = load_preset("randomised")
 IDENTITY = torch.tensor([[1.0, 0, 0], [0, 1.0, 0]])
@@ -115,9 +115,9 @@ def test_the_scale_of_a_slice_is_that_of_its_stack() -> None:
     seen, errors = probe(maps), []
     for number in range(6):
         frames = Cut(maps, seen, draw_scans(load_preset("clinical") | {"training": {"as_scanned": 0}}, number)).frames()  # type: ignore[arg-type]
-        for frame in frames:
+        for frame, scale in zip(frames, brightness(seen, frames), strict=True):
             images = expose([replace(frame, index=index) for index in range(8)]).magnitude
-            errors.append(scale_of(frame, seen) / body_scale(images) - 1)
+            errors.append(scale / body_scale(images) - 1)
     assert max(abs(error) for error in errors) < 0.2
     assert sum(error**2 for error in errors) / len(errors) < 0.07**2
     assert abs(sum(errors)) / len(errors) < 0.05
