@@ -99,6 +99,7 @@ def test_a_chance_of_pathology_is_met_and_none_or_certain_are_exact() -> None:
 
 def test_noise_is_the_stated_one_and_clean_is_its_truth() -> None:
     parameters = plain(draw_study(9, plane="sagittal", shape=(4, 96, 96)), snr=12.0)
+    parameters = replace(parameters, stack=replace(parameters.stack, spacing=(4.0, 2.4, 2.4)))  # with air around
     study = simulate_study(parameters, sub_slices=1)
     for clean, noisy, sigma in zip(study.clean, study.noisy, study.sigma, strict=True):
         air, bright = clean < 0.5 * sigma, clean > 6 * sigma
