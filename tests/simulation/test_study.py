@@ -102,7 +102,7 @@ def test_noise_is_the_stated_one_and_clean_is_its_truth() -> None:
     parameters = replace(parameters, stack=replace(parameters.stack, spacing=(4.0, 2.4, 2.4)))  # with air around
     study = simulate_study(parameters, sub_slices=1)
     for clean, noisy, sigma in zip(study.clean, study.noisy, study.sigma, strict=True):
-        air, bright = clean < 0.5 * sigma, clean > 6 * sigma
+        air, bright = clean < 1.5 * sigma, clean > 6 * sigma
         assert min(int(air.sum()), int(bright.sum())) > 1000
         # Without signal a magnitude is Rayleigh, its mean square 2 sigma^2; with much of it, Gaussian.
         excess = (noisy.square() - clean.square())[air].mean()
