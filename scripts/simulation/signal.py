@@ -122,6 +122,19 @@ class FatSuppression:
             raise ValueError(f"Need a bandwidth above zero, a delay of at least zero and 0 <= olefinic <= 1: {self}.")
 
 
+def nominal_pulse(field_strength: float) -> FatSuppression:
+    """The saturation that a clean target was suppressed with: it leaves about an eighth of fat.
+
+    How well a scan that was never made would have been suppressed cannot be known from another one, so it is one pulse.
+
+    Args:
+        field_strength: static field [T].
+    """
+    return FatSuppression(
+        flip_angle=1.64, bandwidth=2.1e-6 * GYROMAGNETIC_RATIO * field_strength, delay=0.010, olefinic=OLEFINIC
+    )
+
+
 def pass_band(offset: Tensor, bandwidth: float) -> Tensor:
     """Smooth-edged pass band: .987 in the middle (a real pulse is never perfect), .5 at half the bandwidth."""
     edge = bandwidth / 10

@@ -18,6 +18,7 @@ from scripts.simulation.signal import (
     FatSuppression,
     Sequence,
     decay_rate,
+    nominal_pulse,
     pass_band,
     share_in_band,
     suppressed_fraction,
@@ -158,3 +159,12 @@ def test_fat_is_434_hz_below_water_at_3_t() -> None:
 def test_impossible_pulses_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="bandwidth"):
         pulse(**changes)
+
+
+@pytest.mark.parametrize("field_strength", [1.5, 3.0])
+def test_the_nominal_pulse_leaves_about_an_eighth_of_fat_and_all_water(field_strength: float) -> None:
+    fat, water = suppressed_fraction(
+        nominal_pulse(field_strength), torch.zeros(()), torch.ones(()), field_strength, 0.37
+    )
+    assert 0.09 < float(fat) < 0.18
+    assert float(water) == pytest.approx(1, abs=0.02)

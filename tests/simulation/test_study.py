@@ -20,6 +20,7 @@ from scripts.simulation.scanner.motion import Motion
 from scripts.simulation.scanner.noise import Noise
 from scripts.simulation.scanner.scan import Environment
 from scripts.simulation.scanner.vendor import Vendor
+from scripts.simulation.signal import nominal_pulse
 from scripts.simulation.study import (
     Study,
     StudyParameters,
@@ -100,6 +101,9 @@ def test_a_chance_of_pathology_is_met_and_none_or_certain_are_exact() -> None:
 def test_noise_is_the_stated_one_and_clean_is_its_truth() -> None:
     parameters = plain(draw_study(9, plane="sagittal", shape=(4, 96, 96)), snr=12.0)
     parameters = replace(parameters, stack=replace(parameters.stack, spacing=(4.0, 2.4, 2.4)))  # with air around
+    scanner = parameters.scanner  # the truth is suppressed by the nominal pulse
+    pdfs = replace(scanner.pdfs, suppression=nominal_pulse(parameters.field_strength))
+    parameters = replace(parameters, scanner=replace(scanner, pdfs=pdfs))
     study = simulate_study(parameters, sub_slices=1)
     for clean, noisy, sigma in zip(study.clean, study.noisy, study.sigma, strict=True):
         air, bright = clean < 1.5 * sigma, clean > 6 * sigma

@@ -18,6 +18,7 @@ from scripts.simulation.maps import TissueMaps
 from scripts.simulation.relaxation import tissue_table
 from scripts.simulation.scanner.acquire import acquire
 from scripts.simulation.scanner.coil import Coil
+from scripts.simulation.scanner.field import Field
 from scripts.simulation.signal import Sequence
 from scripts.simulation.stack import Stack
 from scripts.simulation.study import StudyParameters, draw_study, map_study, without_lesions
@@ -176,7 +177,7 @@ def _signals(drawn: StudyParameters) -> dict[str, float]:
     single = replace(scanner.pdfs, sequence=replace(scanner.pdfs.sequence, transfer=0.0))
     environment = replace(environment, field=drawn.scanner.environment.field)
     pdfs = acquire(maps, single, tissues, environment, seed=2)
-    nominal = acquire(maps, single, tissues, environment, seed=2, nominal=True)
+    even = acquire(maps, single, tissues, replace(environment, field=Field()), seed=2)
     unsuppressed = acquire(maps, replace(single, suppression=None), tissues, environment, seed=2)
     where = regions(maps)
     solid = {name: where[name] for name in ("muscle", "subcutaneous fat", "marrow")}
@@ -189,7 +190,7 @@ def _signals(drawn: StudyParameters) -> dict[str, float]:
     found |= {f"PDFS: {name} / muscle": mean(pdfs.clean, name) / faint for name in ("subcutaneous fat", "marrow")}
     found["PDFS: joint fluid / cartilage"] = mean(pdfs.clean, "joint fluid") / mean(pdfs.clean, "cartilage")
     fat = "subcutaneous fat"
-    found["fat left by suppression"] = mean(nominal.clean, fat) / mean(unsuppressed.clean, fat)
+    found["fat left by suppression"] = mean(even.clean, fat) / mean(unsuppressed.clean, fat)
     for name, scan in (("PD", drawn.scanner.pd), ("PDFS", drawn.scanner.pdfs)):
         seen = acquire(maps, scan, tissues, drawn.scanner.environment, seed=3)
         found[f"{name}: SNR of muscle"] = mean(seen.clean, "muscle") / float(seen.sigma.mean())

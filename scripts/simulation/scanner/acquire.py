@@ -57,7 +57,7 @@ def acquire(
         seed: of the noise; scans of one study need different ones.
         slices: numbers of the slices; None for all.
         noise: add noise.
-        nominal: suppression without field errors, and no ghosts.
+        nominal: the nominal pulse without field errors in place of the scan's suppression, and no ghosts.
         as_if: the scan whose readout, point spread, motion and processing the images have; None is ``scan`` itself.
         device: where to compute; None is where the maps are.
 

@@ -39,9 +39,11 @@ def draw_scanner(ranges: Ranges, field_strength: float) -> ScannerParameters:
     turned = axes.happens("turned")
     pd = draw_scan(ranges.section("pd"), axis)
     pdfs = draw_scan(ranges.section("pdfs"), -3 - axis if turned else axis)
+    # Magnetisation transfer comes from the other slices' pulses: scans of one examination are alike in that.
+    shared = replace(pdfs.sequence, transfer=pd.sequence.transfer)
     suppression = draw_suppression(ranges.section("suppression"), field_strength)
     motion = draw_motion(ranges.section("motion"))
-    return ScannerParameters(environment, pd, replace(pdfs, suppression=suppression, motion=motion))
+    return ScannerParameters(environment, pd, replace(pdfs, sequence=shared, suppression=suppression, motion=motion))
 
 
 def draw_scan(ranges: Ranges, readout_axis: int) -> Scan:

@@ -40,7 +40,7 @@ class Frame:
         environment: field strength, coil and field errors.
         seed: of the noise; the slice's number is added to it.
         as_if: the scan whose readout, point spread, motion and processing the image has; None is ``scan`` itself.
-        nominal: suppression without field errors, and no ghosts.
+        nominal: the nominal pulse without field errors in place of the scan's suppression, and no ghosts.
         noisy: add noise where noise is asked for.
     """
 

@@ -21,6 +21,7 @@ from scripts.simulation.signal import (
     WATER_LINES,
     FatSuppression,
     decay_rate,
+    nominal_pulse,
     not_regrown,
     recovery,
     share_in_band,
@@ -84,7 +85,7 @@ def make_plan(
         environment: field strength, coil and field errors.
         shape: rows and columns of the image.
         as_if: the scan whose readout, point spread, motion and processing the images have.
-        nominal: suppression without field errors, and no ghosts.
+        nominal: the nominal pulse without field errors in place of the scan's suppression, and no ghosts.
     """
     read, train_of = as_if.readout, as_if.sequence
     phase_size, read_size = (size + 2 * MARGIN for size in (shape if read.axis == -1 else (shape[1], shape[0])))
@@ -155,6 +156,8 @@ def _amplitudes(
     """Signal at the first instant of each compartment at water's position and displaced, and what does not regrow."""
     full = tissues.density * _TRANSFER ** (scan.sequence.transfer - 1) * recovery(scan.sequence, tissues.t1)
     pulse = scan.suppression
+    if nominal and pulse is not None:
+        pulse = nominal_pulse(environment.field_strength)
     olefinic = OLEFINIC if pulse is None else pulse.olefinic
     water, fat = full * torch.where(FAT, olefinic, 1.0), full * _FAT * (1 - olefinic)
     if pulse is None:
