@@ -201,7 +201,8 @@ class Knee:
         fat = 0.5 * p.muscle_fat + 0.7 * streak + 1.2 * p.muscle_fat * patch * torch.sigmoid(2 * fields.fibre[1])
         fat = (fat + 0.02 * fields.fibre[0]).clamp(0, 0.9)
         tendon = ((TENDON_GIRTH + 0.9 - bellies.girth) / 0.8).clamp(0, 1)
-        fleshy = (1 - fat) * (1 - tendon) * (1 - 0.07 * fields.grain[0].abs())
+        bundles = (1 - 0.10 * fields.grain[0].abs()) * (1 - 0.05 * fields.fibre[0].clamp_min(-1))
+        fleshy = (1 - fat) * (1 - tendon) * bundles.clamp(0, 1)
         return {"muscle": fleshy, "tendon": (1 - fat) * tendon, "subcutaneous_fat": fat * (1 - 0.8 * tendon)}
 
     def _lay_fat(
@@ -225,7 +226,7 @@ class Knee:
         walls = p.fat_septa * walls * (0.25 + 0.12 * fields.wave[1])
         vessel = torch.exp(-(fields.lobule.square().sum(0)) / (0.11**2 * p.vascularity + 1e-6))
         lobes = 0.96 - 0.025 * fields.wide[0].abs() - 0.02 * fields.lobule[1].abs()
-        lobes = lobes - p.fat_septa * (0.14 * fields.grain[0] + 0.06 * fields.grain[1]).clamp_min(-0.04)
+        lobes = lobes - p.fat_septa * (0.21 * fields.grain[0] + 0.07 * fields.grain[1]).clamp_min(-0.04)
         return _Lobules(walls, 0.7 * vessel, lobes.clamp(0, 1))
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from scripts.simulation.anatomy.measures import measure
+from scripts.simulation.anatomy.parameters import KneeParameters
 from scripts.simulation.anatomy.structures import LABEL
 from scripts.simulation.atlas.scenes import plain
 from scripts.simulation.atlas.texture import octave_variation
@@ -216,7 +217,9 @@ def _filled(inside: Tensor, margin: int = 2) -> Tensor:
 def _dimensions(drawn: StudyParameters) -> dict[str, float]:
     """Dimensions of one knee, from its labels on a grid of .7 mm."""
     side = 1.0 if drawn.side == "L" else -1.0
-    stack = Stack("sagittal", (150, 200, 160), (0.7, 0.7, 0.7), 0.7)
+    assert isinstance(drawn.anatomy, KneeParameters)
+    x, y, z = drawn.anatomy.pose.shift
+    stack = Stack("sagittal", (160, 190, 200), (0.7, 0.7, 0.7), 0.7, centre=(x, y - 6.0, z))
     maps = map_study(replace(drawn, stack=stack), sub_slices=1)
     to_knee = torch.diag(torch.tensor([side, 1.0, 1.0, 1.0], dtype=torch.float64)) @ maps.affine_lps
     sizes = measure(maps.labels, to_knee)
