@@ -20,7 +20,7 @@ from scripts.simulation.anatomy.frame import Frame
 from scripts.simulation.anatomy.ligaments import ligaments
 from scripts.simulation.anatomy.marrow import cortex_thickness, marrow
 from scripts.simulation.anatomy.menisci import menisci
-from scripts.simulation.anatomy.muscles import TENDON_GIRTH, Muscles, muscles, swell
+from scripts.simulation.anatomy.muscles import TENDON_GIRTH, muscles, swell
 from scripts.simulation.anatomy.outline import fascia, fat_thickness
 from scripts.simulation.anatomy.parameters import KneeParameters
 from scripts.simulation.anatomy.shapes import coverage
@@ -183,24 +183,23 @@ class Knee:
             return torch.stack((swell(q, bellies), bellies.plane, bellies.girth))
 
         distance, plane, girth = coarsely(found, points, step)
-        bellies = Muscles(distance, plane, girth, torch.zeros_like(girth))
         # Bellies swell into what space their neighbours leave, and keep off bones by the fat around the periosteum.
-        swollen = torch.maximum(bellies.distance - 0.7 * fields.wave[0], deep + 0.6)
+        swollen = torch.maximum(distance - 0.7 * fields.wave[0], deep + 0.6)
         gap = 0.28 + 0.30 * fields.wave[1].clamp_min(-0.9) + 2.0 * p.muscle_fat
         canvas.put(
             "intermuscular_fat",
-            coverage(swollen, canvas.edge) * coverage(bellies.plane - gap.clamp_min(0.05), canvas.edge),
+            coverage(swollen, canvas.edge) * coverage(plane - gap.clamp_min(0.05), canvas.edge),
             _fat(lobules, 0.4),
         )
-        canvas.lay("muscle", swollen, self._muscle(fields, bellies))
+        canvas.lay("muscle", swollen, self._muscle(fields, girth))
 
-    def _muscle(self, fields: _Fields, bellies: Muscles) -> Material:
+    def _muscle(self, fields: _Fields, girth: Tensor) -> Material:
         p = self.parameters
         streak = (fields.fibre[1] - 2.1 + 3.0 * p.muscle_fat).clamp(0, 1)  # fine planes of fat between bundles
         patch = torch.sigmoid((fields.wide[1] + 0.5 * fields.lobule[0] - 1.0) / 0.4)
         fat = 0.5 * p.muscle_fat + 0.7 * streak + 1.2 * p.muscle_fat * patch * torch.sigmoid(2 * fields.fibre[1])
         fat = (fat + 0.02 * fields.fibre[0]).clamp(0, 0.9)
-        tendon = ((TENDON_GIRTH + 0.9 - bellies.girth) / 0.8).clamp(0, 1)
+        tendon = ((TENDON_GIRTH + 0.9 - girth) / 0.8).clamp(0, 1)
         bundles = (1 - 0.10 * fields.grain[0].abs()) * (1 - 0.05 * fields.fibre[0].clamp_min(-1))
         fleshy = (1 - fat) * (1 - tendon) * bundles.clamp(0, 1)
         return {"muscle": fleshy, "tendon": (1 - fat) * tendon, "subcutaneous_fat": fat * (1 - 0.8 * tendon)}

@@ -25,12 +25,9 @@ from scripts.simulation.stack import Stack
 from scripts.simulation.study import StudyParameters, draw_study, map_study, without_lesions
 from scripts.simulation.tissue import INDEX
 
-REAL_SCAN = (
-    "one real knee, 3 T multi-slice spin echo, TR 2.45 s, TE 25 ms (github gattia/pymskt), regions of SCORECARD.md, "
-    "coil shading divided out"
-)
-REAL_FAT_SAT = "eight real fat-suppressed knees (mridata.org), 95 % prediction interval, see SCORECARD.md"
-LITERATURE = "published range, see the notes below the table"
+REAL_SCAN, REAL_FAT_SAT, NOTES = "real scan", "real fat suppression", "project notes"
+CARTILAGE, FEMUR, PATELLA, TEXTBOOK = "Eckstein 2001", "Kapur", "Huanmanop 2021", "textbook level"
+"""Sources of the ranges; bundle/docs/SIMULATOR.md says what each is and how its range was made."""
 
 TISSUES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], float]] = {
     # name: structures, compartments, the share of a voxel that these must fill (trabeculae and septa take theirs)
@@ -78,18 +75,18 @@ class Row:
 
 
 RANGES: tuple[tuple[str, float, float, str], ...] = (
-    ("PD: subcutaneous fat / muscle", 3.6, 5.4, REAL_SCAN),
-    ("PD: marrow / muscle", 3.7, 5.1, REAL_SCAN),
-    ("PD: joint fluid / muscle", 2.3, 3.3, REAL_SCAN),
-    ("PD: cartilage / muscle", 1.0, 1.55, REAL_SCAN),
-    ("PD: meniscus / muscle", 0.10, 0.22, REAL_SCAN),
-    ("PD: tendon / muscle", 0.0, 0.15, LITERATURE),
+    ("PD: subcutaneous fat / muscle", 3.52, 5.33, REAL_SCAN),
+    ("PD: marrow / muscle", 3.29, 5.74, REAL_SCAN),
+    ("PD: joint fluid / muscle", 2.24, 3.33, REAL_SCAN),
+    ("PD: cartilage / muscle", 1.00, 1.56, REAL_SCAN),
+    ("PD: meniscus / muscle", 0.112, 0.22, REAL_SCAN),
+    ("PD: tendon / muscle", 0.0, 0.15, NOTES),
     ("PDFS: subcutaneous fat / muscle", 0.37, 0.79, REAL_FAT_SAT),
     ("PDFS: marrow / muscle", 0.17, 0.47, REAL_FAT_SAT),
-    ("PDFS: joint fluid / cartilage", 1.1, 2.6, LITERATURE),
-    ("fat left by suppression", 0.10, 0.18, LITERATURE),
-    ("PD: SNR of muscle", 20.0, 40.0, LITERATURE),
-    ("PDFS: SNR of muscle", 8.0, 25.0, LITERATURE),
+    ("PDFS: joint fluid / cartilage", 1.1, 2.6, NOTES),
+    ("fat left by suppression", 0.10, 0.18, NOTES),
+    ("PD: SNR of muscle", 20.0, 40.0, NOTES),
+    ("PDFS: SNR of muscle", 8.0, 25.0, NOTES),
     ("PD texture, marrow, octave 1", 0.022, 0.039, REAL_SCAN),
     ("PD texture, marrow, octave 2", 0.012, 0.032, REAL_SCAN),
     ("PD texture, marrow, octave 3", 0.006, 0.036, REAL_SCAN),
@@ -102,17 +99,17 @@ RANGES: tuple[tuple[str, float, float, str], ...] = (
     ("PD texture, subcutaneous fat, octave 2", 0.019, 0.038, REAL_SCAN),
     ("PD texture, subcutaneous fat, octave 3", 0.010, 0.032, REAL_SCAN),
     ("PD texture, subcutaneous fat, octave 4", 0.009, 0.024, REAL_SCAN),
-    ("femoral cartilage, thickness [mm]", 1.6, 2.6, LITERATURE),
-    ("medial tibial cartilage, thickness [mm]", 1.2, 2.3, LITERATURE),
-    ("lateral tibial cartilage, thickness [mm]", 1.5, 2.9, LITERATURE),
-    ("patellar cartilage, thickness [mm]", 1.8, 3.4, LITERATURE),
-    ("femur, width between the epicondyles [mm]", 70.0, 92.0, LITERATURE),
-    ("tibia, width of the plateau [mm]", 65.0, 85.0, LITERATURE),
-    ("tibia, depth of the plateau [mm]", 42.0, 60.0, LITERATURE),
-    ("patella, width [mm]", 38.0, 52.0, LITERATURE),
-    ("patella, height [mm]", 36.0, 50.0, LITERATURE),
-    ("medial meniscus, width at its body [mm]", 7.0, 13.0, LITERATURE),
-    ("lateral meniscus, width at its body [mm]", 7.0, 13.5, LITERATURE),
+    ("femoral cartilage, thickness [mm]", 1.57, 2.43, CARTILAGE),
+    ("medial tibial cartilage, thickness [mm]", 1.57, 2.43, CARTILAGE),
+    ("lateral tibial cartilage, thickness [mm]", 1.57, 2.43, CARTILAGE),
+    ("patellar cartilage, thickness [mm]", 2.2, 3.3, CARTILAGE),
+    ("femur, width between the epicondyles [mm]", 65.5, 90.7, FEMUR),
+    ("tibia, width of the plateau [mm]", 65.0, 85.0, TEXTBOOK),
+    ("tibia, depth of the plateau [mm]", 42.0, 60.0, TEXTBOOK),
+    ("patella, width [mm]", 32.2, 53.4, PATELLA),
+    ("patella, height [mm]", 31.8, 50.6, PATELLA),
+    ("medial meniscus, width at its body [mm]", 7.0, 13.0, TEXTBOOK),
+    ("lateral meniscus, width at its body [mm]", 7.0, 13.5, TEXTBOOK),
 )
 """Rows of the table: name, lower and upper end of the range, source."""
 _MEASURES = {
@@ -143,10 +140,11 @@ def table(seeds: Iterable[int]) -> list[Row]:
 
 def as_markdown(rows: Iterable[Row]) -> str:
     """The table as it stands in the documentation."""
-    lines = ["| what | simulated: mean (lowest to highest) | range | inside |", "|---|---|---|---|"]
+    lines = ["| what | simulated: mean (lowest to highest) | range | source | inside |", "|---|---|---|---|---|"]
     for row in rows:
         spread = f"{row.mean:.3g} ({min(row.values):.3g} to {max(row.values):.3g})" if row.values else "not found"
-        lines.append(f"| {row.name} | {spread} | {row.low:g} to {row.high:g} | {'yes' if row.inside else '**no**'} |")
+        verdict = "yes" if row.inside else "**no**"
+        lines.append(f"| {row.name} | {spread} | {row.low:g} to {row.high:g} | {row.source} | {verdict} |")
     return "\n".join(lines) + "\n"
 
 
