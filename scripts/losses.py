@@ -16,20 +16,27 @@ class CrossContrastLoss(nn.Module):
     """Weighted sum of content, recon and cross.
 
     ``content = |z_a - z_b|``, ``recon = |a_from_a - a| + |b_from_b - b|``, ``cross = |b_from_a - b| + |a_from_b - a|``,
-    each ``| |`` the mean absolute difference.
+    each ``| |`` the mean absolute difference. Images may instead be compared by the smooth absolute difference (Huber's
+    over its threshold): a network that cannot tell fat from fluid yet answers the median, which is fat, to the absolute
+    difference, and the mean, from which it can be corrected, to the squared one.
 
     Args:
         weights: one weight per term of `TERMS`.
+        squared_below: differences between images below this count squared, ``d^2 / (2 squared_below)``, those above as
+            ``d - squared_below / 2``; 0 is the absolute difference.
 
     Raises:
-        ValueError: for a missing, unknown or negative weight.
+        ValueError: for a missing, unknown or negative weight, or a negative threshold.
     """
 
-    def __init__(self, weights: Mapping[str, float]) -> None:
+    def __init__(self, weights: Mapping[str, float], squared_below: float = 0.0) -> None:
         super().__init__()
         if set(weights) != set(TERMS) or min(weights.values()) < 0:
             raise ValueError(f"loss_weights is {dict(weights)}; need one weight >= 0 for each of {', '.join(TERMS)}.")
+        if squared_below < 0:
+            raise ValueError(f"squared_below is {squared_below:g}; need 0 or a positive difference between images.")
         self.weights = {term: float(weights[term]) for term in TERMS}
+        self.squared_below = float(squared_below)
 
     def forward(self, paths: Mapping[str, torch.Tensor], a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
         """Compute the terms.
@@ -44,10 +51,10 @@ class CrossContrastLoss(nn.Module):
         """
 
         def distance(x: str, y: torch.Tensor) -> torch.Tensor:
-            return F.l1_loss(paths[x].float(), y.float())
+            return F.smooth_l1_loss(paths[x].float(), y.float(), beta=self.squared_below)
 
         terms = {
-            "content": distance("z_a", paths["z_b"]),
+            "content": F.l1_loss(paths["z_a"].float(), paths["z_b"].float()),
             "recon": distance("a_from_a", a) + distance("b_from_b", b),
             "cross": distance("b_from_a", b) + distance("a_from_b", a),
         }

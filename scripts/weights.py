@@ -34,6 +34,21 @@ def load_weights(network: nn.Module, path: Path) -> None:
         ) from error
 
 
+def started_from(network: nn.Module, weights: str) -> nn.Module:
+    """A network to train: as it is, or with the weights of a file to go on from (fine-tuning).
+
+    Args:
+        network: the network.
+        weights: a ``model.pt``, or a run's ``best.pt``; empty leaves the network as it was drawn.
+
+    Raises:
+        WeightsError: see `load_weights`.
+    """
+    if weights:
+        load_weights(network, Path(weights))
+    return network
+
+
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Read a state dict, or the one in a run's ``best.pt`` or ``last.pt``, onto the CPU without running any code in it.
 

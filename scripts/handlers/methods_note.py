@@ -20,6 +20,7 @@ from scripts.handlers.files import write_text_atomically
 from scripts.handlers.first_epoch import at_first_epoch
 from scripts.handlers.ranks import is_first_rank
 from scripts.handlers.run_config import enclosing_config, look_up
+from scripts.weights import describe_weights
 
 NAMES = {"python": "Python", "torch": "PyTorch", "monai": "MONAI", "numpy": "NumPy", "pytorch-ignite": "Ignite"}
 
@@ -35,6 +36,8 @@ class MethodsNote:
         optimizer: its optimiser.
         curves: the run's table, read for epochs, time and scores.
         loss_weights: weight of each loss term, in the order to name them.
+        squared_below: differences between images that counted squared.
+        initial_weights: the file that training started from; empty if from random weights.
         data: the data in words or as a mapping of plain values (counts, sizes, fingerprint).
         simulated: whether the images are simulated; None leaves it unsaid.
         architecture: what the network is, in words.
@@ -53,6 +56,8 @@ class MethodsNote:
         optimizer: Optimizer,
         curves: CurvesCSV,
         loss_weights: Mapping[str, float] | None = None,
+        squared_below: float = 0.0,
+        initial_weights: str = "",
         data: str | Mapping[str, Any] | None = None,
         simulated: bool | None = None,
         architecture: str = "",
@@ -68,6 +73,8 @@ class MethodsNote:
         self.optimizer = optimizer
         self.curves = curves
         self.loss_weights = dict(loss_weights or {})
+        self.squared_below = squared_below
+        self.initial_weights = describe_weights(initial_weights) if initial_weights else ""
         self.data = data
         self.simulated = simulated
         self.architecture = architecture
@@ -114,7 +121,10 @@ class MethodsNote:
         if not self.loss_weights:
             return ""
         terms = " + ".join(f"{weight:g} {name}" for name, weight in self.loss_weights.items())
-        return f"The loss was the weighted sum {terms}."
+        smooth = (
+            f" Differences between images below {self.squared_below:g} counted squared." if self.squared_below else ""
+        )
+        return f"The loss was the weighted sum {terms}, of absolute differences.{smooth}"
 
     def _data(self) -> str:
         if self.simulated is None and not self.data:
@@ -137,7 +147,10 @@ class MethodsNote:
         batches = f"{engine.state.epoch_length} batches" + (f" of {size}" if size else "")
         epochs, planned = engine.state.epoch, engine.state.max_epochs
         done = f"{epochs} epochs" if epochs == planned else f"{epochs} of {planned} planned epochs"
-        return f"It was optimised with {type(self.optimizer).__name__} ({', '.join(words)}) for {done} of {batches}."
+        start = f"Starting from the weights {self.initial_weights}, it" if self.initial_weights else "It"
+        return (
+            f"{start} was optimised with {type(self.optimizer).__name__} ({', '.join(words)}) for {done} of {batches}."
+        )
 
     def _scores(self) -> str:
         judged = [row for row in self.curves.rows if self.key_metric in row]

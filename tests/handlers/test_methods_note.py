@@ -50,6 +50,14 @@ def test_the_paragraph_states_what_was_run(toy: Any, run_dir: Path) -> None:
     assert len(text.strip().split("\n\n")) == 2  # a heading and one paragraph
 
 
+def test_it_says_where_training_started_and_how_images_were_compared(toy: Any, run_dir: Path, tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 1).state_dict(), tmp_path / "model.pt")
+    weights = str(tmp_path / "model.pt")
+    text = note_of(toy(max_epochs=1), run_dir, loss_weights={"cross": 1.0}, squared_below=0.3, initial_weights=weights)
+    assert "Differences between images below 0.3 counted squared." in text
+    assert f"Starting from the weights {weights}, sha256 " in text
+
+
 def test_acquired_data_are_not_called_simulated(toy: Any, run_dir: Path) -> None:
     text = note_of(toy(max_epochs=1), run_dir, data="30 patients", simulated=False)
     assert "acquired, not simulated: 30 patients" in text

@@ -12,7 +12,7 @@ from torch import nn
 
 from scripts.errors import WeightsError
 from scripts.handlers.weights import LoadWeights
-from scripts.weights import describe_weights
+from scripts.weights import describe_weights, started_from
 
 
 def start(network: nn.Module, path: Path) -> None:
@@ -62,3 +62,13 @@ def test_what_is_no_fitting_state_dict_is_refused(tmp_path: Path) -> None:
     network = nn.Linear(3, 2)
     with pytest.raises(WeightsError, match="another network"):
         start(network, path)
+
+
+def test_training_starts_from_given_weights_or_from_the_network_as_it_is(tmp_path: Path) -> None:
+    made, network = nn.Linear(3, 2), nn.Linear(3, 2)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    torch.testing.assert_close(started_from(network, "").state_dict(), before)
+    torch.save(made.state_dict(), tmp_path / "model.pt")
+    torch.testing.assert_close(started_from(network, str(tmp_path / "model.pt")).state_dict(), made.state_dict())
+    with pytest.raises(WeightsError, match="no weights at"):
+        started_from(network, str(tmp_path / "other.pt"))

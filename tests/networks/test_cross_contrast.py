@@ -132,6 +132,17 @@ def test_the_loss_is_nothing_at_equality_and_the_weighted_sum_elsewhere() -> Non
     assert terms == pytest.approx({"content": 0.2, "recon": 0.2, "cross": 0.2, "loss": 0.32}, rel=1e-5)
 
 
+def test_small_differences_between_images_count_squared_if_asked() -> None:
+    a, b = pair()
+    off = {name: value + 0.2 if name in ("z_a", "b_from_a") else value for name, value in perfect(a, b).items()}
+    off["a_from_b"] = a + 0.8
+    terms = CrossContrastLoss(WEIGHTS, squared_below=0.4)(off, a, b)
+    assert float(terms["content"]) == pytest.approx(0.2, rel=1e-5)
+    assert float(terms["cross"]) == pytest.approx(0.2**2 / 0.8 + (0.8 - 0.2), rel=1e-5)
+    with pytest.raises(ValueError, match="squared_below"):
+        CrossContrastLoss(WEIGHTS, squared_below=-0.1)
+
+
 def test_each_term_reaches_the_network_with_a_finite_gradient() -> None:
     a, b = pair()
     for term in WEIGHTS:

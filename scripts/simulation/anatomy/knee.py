@@ -200,7 +200,7 @@ class Knee:
         fat = 0.5 * p.muscle_fat + 0.7 * streak + 1.2 * p.muscle_fat * patch * torch.sigmoid(2 * fields.fibre[1])
         fat = (fat + 0.02 * fields.fibre[0]).clamp(0, 0.9)
         tendon = ((TENDON_GIRTH + 0.9 - girth) / 0.8).clamp(0, 1)
-        bundles = (1 - 0.10 * fields.grain[0].abs()) * (1 - 0.05 * fields.fibre[0].clamp_min(-1))
+        bundles = (0.92 + 0.11 * fields.grain[0] + 0.06 * fields.grain[1]) * (1 - 0.05 * fields.fibre[0].clamp_min(-1))
         fleshy = (1 - fat) * (1 - tendon) * bundles.clamp(0, 1)
         return {"muscle": fleshy, "tendon": (1 - fat) * tendon, "subcutaneous_fat": fat * (1 - 0.8 * tendon)}
 

@@ -143,7 +143,8 @@ def _meniscus_sizes(side: str, meniscus: Tensor, cartilage: Tensor, step: float)
     if not len(meniscus) or not len(cartilage):
         return found
     centre = cartilage.mean(0)
-    body = _slab(meniscus, 1, float(centre[1]), 0.6 * step)  # coronal cut: the body
+    middle = float(meniscus[:, 1].amin() + meniscus[:, 1].amax()) / 2
+    body = _slab(meniscus, 1, middle, 0.6 * step)  # coronal cut half way between the horns
     found[f"{side}_meniscus_width"], found[f"{side}_meniscus_height"] = (
         _extent(body, 0),
         _extent(body, 2),
