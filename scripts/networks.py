@@ -13,8 +13,8 @@ import torch.nn.functional as F
 
 from scripts.blocks import SILU_GAIN, ChannelNorm, IntensityBasis, ResidualBlock, convolution
 
-STRATEGIES = ("no_skip", "zero_skip", "source_skip")
-"""What the cross-domain path feeds the decoders: nothing, zeros, or the source's own skips."""
+STRATEGIES = ("no_skip", "zero_skip", "source_skip", "gated_skip")
+"""What the cross-domain path feeds the decoders: nothing, zeros, the source's own skips, or those behind gates."""
 
 
 class Encoder(nn.Module):
@@ -49,11 +49,36 @@ class Encoder(nn.Module):
         return self.bottom(x), skips
 
 
+class SkipGate(nn.Module):
+    """Let through what of a skip the decoder asks for, as it knows the code and coarser skips but not this one.
+
+    Args:
+        before: channels of the decoder at this level.
+        skip: channels of the skip.
+        dropout: chance (0..1) that a slice of a training batch gets no skip here, so that the code must carry what the
+            skip would; nothing is scaled, since the decoder is to work with and without it.
+    """
+
+    def __init__(self, before: int, skip: int, dropout: float) -> None:
+        super().__init__()
+        self.ask = convolution(before, skip, size=1)
+        self.dropout = dropout
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        """Decoder ``(B, before, H, W)`` and skip ``(B, skip, H, W)`` to the skip behind its gate."""
+        skip = skip * torch.sigmoid(self.ask(x))
+        if self.training and self.dropout > 0:
+            kept = torch.rand(skip.shape[0], 1, 1, 1, device=skip.device) >= self.dropout
+            skip = skip * kept.to(skip.dtype)
+        return skip
+
+
 class DecoderLevel(nn.Module):
     """Double the resolution by interpolation and convolution (no checkerboard), then take in the skip, if any."""
 
-    def __init__(self, before: int, after: int, skip: int, residual: bool) -> None:
+    def __init__(self, before: int, after: int, skip: int, residual: bool, dropout: float | None = None) -> None:
         super().__init__()
+        self.gate = None if dropout is None else SkipGate(after, skip, dropout)
         # Before the interpolation, where it is four times cheaper.
         self.reduce = convolution(before, after, size=1, gain=SILU_GAIN)
         self.merge = convolution(after + skip, after)
@@ -63,6 +88,8 @@ class DecoderLevel(nn.Module):
         """``(B, before, H, W)`` to ``(B, after, 2H, 2W)``."""
         x = F.interpolate(self.reduce(F.silu(x)), scale_factor=2.0, mode="bilinear", align_corners=False)
         if skip is not None:
+            if self.gate is not None:
+                skip = self.gate(x, skip)
             x = torch.cat((x, skip), dim=1)
         return self.refine(self.merge(x))
 
@@ -75,16 +102,22 @@ class Decoder(nn.Module):
         features: channels at strides ``2 ** (n-1), ..., 1``: one per doubling, coarsest first.
         skip_features: channels of the encoder's skips, finest first; empty for a decoder without skips.
         out_channels: channels of the image.
+        skip_dropout: chance that a gate drops its skip in training; None for skips without gates.
     """
 
     def __init__(
-        self, latent_channels: int, features: Sequence[int], skip_features: Sequence[int], out_channels: int
+        self,
+        latent_channels: int,
+        features: Sequence[int],
+        skip_features: Sequence[int],
+        out_channels: int,
+        skip_dropout: float | None = None,
     ) -> None:
         super().__init__()
         widths = [latent_channels, *features]
         skips = list(reversed(skip_features)) if skip_features else [0] * len(features)
         self.levels = nn.ModuleList(
-            DecoderLevel(before, after, skip, residual=index + 1 < len(features))
+            DecoderLevel(before, after, skip, residual=index + 1 < len(features), dropout=skip_dropout)
             for index, (before, after, skip) in enumerate(zip(widths[:-1], features, skips, strict=True))
         )
         self.head = nn.Sequential(nn.SiLU(), convolution(features[-1], out_channels, gain=0.1 * SILU_GAIN))
@@ -114,6 +147,8 @@ class CrossContrastNet(nn.Module):
         same_domain_use_skip: whether the same-domain path gets real skips; None follows the strategy.
         allow_asymmetric: accept that the same-domain path sees real skips where the cross-domain path sees none, the
             known failure; for study only.
+        skip_dropout: with ``gated_skip``, the chance (0..1) that a gate drops its skip in training.
+        shared_encoder: one encoder for both contrasts; otherwise each has its own.
         in_channels: channels of an image.
 
     Raises:
@@ -129,6 +164,8 @@ class CrossContrastNet(nn.Module):
         cross_domain_strategy: str = "source_skip",
         same_domain_use_skip: bool | None = None,
         allow_asymmetric: bool = False,
+        skip_dropout: float = 0.3,
+        shared_encoder: bool = True,
         in_channels: int = 1,
     ) -> None:
         super().__init__()
@@ -136,15 +173,19 @@ class CrossContrastNet(nn.Module):
         _check(
             contrasts, features, (decoder_a, decoder_b), cross_domain_strategy, same_domain_use_skip, allow_asymmetric
         )
+        if not 0 <= skip_dropout < 1:
+            raise ValueError(f"skip_dropout is {skip_dropout:g}; need a chance of at least 0 and less than 1.")
         self.contrasts = list(contrasts)
         self.strategy = cross_domain_strategy
         self.zero_cross_skips = cross_domain_strategy == "zero_skip"
         self.use_skips = cross_domain_strategy != "no_skip"
         self.stride = 2 ** len(features)
         self.encoder = Encoder(in_channels, features, latent)
+        self.encoder_b = None if shared_encoder else Encoder(in_channels, features, latent)
         skips = features if self.use_skips else []
-        self.decoder_a = Decoder(latent, list(decoder_a["features"]), skips, in_channels)
-        self.decoder_b = Decoder(latent, list(decoder_b["features"]), skips, in_channels)
+        dropout = skip_dropout if cross_domain_strategy == "gated_skip" else None
+        self.decoder_a = Decoder(latent, list(decoder_a["features"]), skips, in_channels, dropout)
+        self.decoder_b = Decoder(latent, list(decoder_b["features"]), skips, in_channels, dropout)
 
     def forward(self, x: torch.Tensor, target: int = 1) -> torch.Tensor:
         """Synthesise the other contrast.
@@ -157,7 +198,7 @@ class CrossContrastNet(nn.Module):
             Target slices of the same shape.
         """
         height, width = x.shape[-2], x.shape[-1]
-        z, skips = self.encode(self.pad(x))
+        z, skips = self.encode(self.pad(x), 1 - target)
         if self.zero_cross_skips:
             skips = [torch.zeros_like(skip) for skip in skips]
         return self.decode(z, skips, target)[..., :height, :width]
@@ -170,9 +211,12 @@ class CrossContrastNet(nn.Module):
             right += self.stride  # instance normalisation needs more than one pixel at the bottom
         return F.pad(x, [0, right, 0, down], mode="replicate") if down + right > 0 else x
 
-    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Padded image to the content code and the skips that the decoders may see."""
-        z, skips = self.encoder(x)
+    def encode(self, x: torch.Tensor, source: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Padded image of contrast ``source`` (0 or 1) to the content code and the skips that the decoders may see."""
+        if self.encoder_b is not None and source == 1:
+            z, skips = self.encoder_b(x)
+        else:
+            z, skips = self.encoder(x)
         if not self.use_skips:
             skips = skips[:0]
         return z, skips
@@ -195,7 +239,7 @@ class CrossContrastNet(nn.Module):
             ``z_a``, ``z_b``, ``a_from_a``, ``b_from_b`` (same domain), ``b_from_a`` and ``a_from_b`` (cross).
         """
         height, width = a.shape[-2:]
-        z, skips = self.encode(self.pad(torch.cat((a, b))))  # both contrasts in one pass
+        z, skips = self._encode_both(self.pad(a), self.pad(b))
 
         def decode(target: int) -> tuple[torch.Tensor, torch.Tensor]:
             seen = [self._mute(skip, mute_first=target == 1) for skip in skips] if self.zero_cross_skips else skips
@@ -209,6 +253,12 @@ class CrossContrastNet(nn.Module):
             "z_a": z_a, "z_b": z_b,
             "a_from_a": a_from_a, "b_from_b": b_from_b, "b_from_a": b_from_a, "a_from_b": a_from_b,
         }  # fmt: skip
+
+    def _encode_both(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        if self.encoder_b is None:
+            return self.encode(torch.cat((a, b)), 0)  # in one pass
+        (z_a, skips_a), (z_b, skips_b) = self.encode(a, 0), self.encode(b, 1)
+        return torch.cat((z_a, z_b)), [torch.cat(both) for both in zip(skips_a, skips_b, strict=True)]
 
     @staticmethod
     def _mute(skip: torch.Tensor, mute_first: bool) -> torch.Tensor:

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scripts.bundle_config import load_config
 from scripts.losses import CrossContrastLoss
-from scripts.networks import STRATEGIES, CrossContrastNet
+from scripts.networks import STRATEGIES, CrossContrastNet, SkipGate
 
 
 def network(strategy: str = "source_skip", **changes) -> CrossContrastNet:
@@ -49,7 +49,10 @@ def test_the_two_targets_differ_and_the_default_is_b() -> None:
     assert torch.equal(net(a), net(a, 1))
 
 
-@pytest.mark.parametrize(("strategy", "same", "cross"), [("no_skip", 0, 0), ("zero_skip", 1, 0), ("source_skip", 1, 1)])
+@pytest.mark.parametrize(
+    ("strategy", "same", "cross"),
+    [("no_skip", 0, 0), ("zero_skip", 1, 0), ("source_skip", 1, 1), ("gated_skip", 1, 1)],
+)
 def test_what_reaches_each_path_through_the_skips(strategy: str, same: int, cross: int, monkeypatch) -> None:
     """Disturb the skips only: paths that see them change, the others do not."""
     net, (a, b) = network(strategy), pair()
@@ -60,6 +63,40 @@ def test_what_reaches_each_path_through_the_skips(strategy: str, same: int, cros
     changed = {name: not torch.allclose(before[name], after[name]) for name in before}
     assert changed["a_from_a"] is changed["b_from_b"] is bool(same)
     assert changed["b_from_a"] is changed["a_from_b"] is bool(cross)
+
+
+def test_a_closed_gate_lets_no_skip_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, (a, _) = network("gated_skip"), pair()
+    for decoder in (net.decoder_a, net.decoder_b):
+        for level in decoder.levels:
+            level.gate.ask.bias.data.fill_(-50)
+    before = net(a)
+    encode = net.encoder.forward
+    monkeypatch.setattr(net.encoder, "forward", lambda x: (lambda z, s: (z, [skip + 1 for skip in s]))(*encode(x)))
+    torch.testing.assert_close(net(a), before)
+
+
+def test_skips_are_dropped_in_training_alone_and_whole() -> None:
+    gate, skip = SkipGate(3, 5, dropout=0.4), torch.ones(2000, 5, 2, 2)
+    x = torch.zeros(2000, 3, 2, 2)  # the gate is half open
+    assert torch.equal(gate.eval()(x, skip), 0.5 * skip)
+    there = gate.train()(x, skip).flatten(1)
+    assert bool(((there == 0).all(1) | (there == 0.5).all(1)).all())
+    assert float((there[:, 0] > 0).float().mean()) == pytest.approx(0.6, abs=0.05)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_two_encoders_see_one_contrast_each(strategy: str) -> None:
+    net, (a, b) = network(strategy, shared_encoder=False), pair()
+    paths = net.pair(a, b)
+    torch.testing.assert_close(paths["b_from_a"], net(a, 1))
+    torch.testing.assert_close(paths["a_from_b"], net(b, 0))
+    with torch.no_grad():
+        for parameter in net.encoder_b.parameters():
+            parameter.add_(0.1)
+    changed = {name: not torch.allclose(paths[name], after) for name, after in net.pair(a, b).items()}
+    assert not (changed["z_a"] or changed["a_from_a"] or changed["b_from_a"])
+    assert changed["z_b"] and changed["b_from_b"] and changed["a_from_b"]
 
 
 def test_a_slice_does_not_depend_on_its_batch() -> None:
@@ -78,9 +115,10 @@ def test_an_untrained_network_passes_the_signal_on() -> None:
     assert float(paths["b_from_a"].abs().max()) < 2
 
 
+@pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_it_scripts_and_gives_the_same(strategy: str) -> None:
-    net, (a, _) = network(strategy), pair()
+def test_it_scripts_and_gives_the_same(strategy: str, shared: bool) -> None:
+    net, (a, _) = network(strategy, shared_encoder=shared), pair()
     with pytest.warns(DeprecationWarning):
         scripted = torch.jit.script(net)
     for target in (0, 1):
@@ -96,6 +134,7 @@ def test_it_scripts_and_gives_the_same(strategy: str) -> None:
         ({"cross_domain_strategy": "no_skip", "same_domain_use_skip": True}, "zero_skip"),
         ({"decoder_b": {"features": [8]}}, "levels"),
         ({"contrasts": ["PD", "PD"]}, "two different"),
+        ({"skip_dropout": 1.0}, "skip_dropout"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes: dict, text: str) -> None:
