@@ -71,16 +71,21 @@ class CrossContrastTrainer(SupervisedTrainer):
             self.add_event_handler(Events.EPOCH_STARTED, lambda engine: dataset.set_epoch(engine.state.epoch))
 
     def _iteration(self, engine: Engine, batchdata: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-        """Train on one batch of slices ``image`` (contrast a) and ``label`` (contrast b), ``(B, 1, H, W)``."""
+        """Train on one batch of slices ``image`` (contrast a) and ``label`` (contrast b), ``(B, 1, H, W)``.
+
+        They are the targets, and the inputs too where the batch has no ``image_input`` and ``label_input``.
+        """
         device, non_blocking = self.state.device, self.non_blocking
-        a, b = (
-            _plain(batchdata[key]).to(device, non_blocking=non_blocking, memory_format=torch.channels_last)
-            for key in (Keys.IMAGE, Keys.LABEL)
-        )
-        inputs = (a, b)
+
+        def slices(key: str) -> torch.Tensor:
+            image = _plain(batchdata[key])
+            return image.to(device, non_blocking=non_blocking, memory_format=torch.channels_last)
+
+        a, b = slices(Keys.IMAGE), slices(Keys.LABEL)
+        inputs = (slices("image_input"), slices("label_input")) if "image_input" in batchdata else (a, b)
         if "gain" in batchdata:  # a stranger's scale is never exactly ours: inputs vary, targets do not
             gain = batchdata["gain"].to(device, non_blocking=non_blocking)[:, :, None, None, None]
-            inputs = (a * gain[:, 0], b * gain[:, 1])
+            inputs = (inputs[0] * gain[:, 0], inputs[1] * gain[:, 1])
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(a.device.type, dtype=torch.bfloat16, enabled=self.autocast):

@@ -30,6 +30,7 @@ def training_slices(
     samples: int,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    noisy_targets: bool = False,
 ) -> RandomSlices:
     """The slices of a run's training data: simulated anew where the data are tissue maps, else cut from the pairs.
 
@@ -40,9 +41,10 @@ def training_slices(
         samples: slices per epoch.
         seed: with the epoch and the index it decides everything that is random.
         device: where simulated slices are computed; the GPU that trains, if no worker processes prepare batches.
+        noisy_targets: leave the noise in the targets of simulated slices, as in acquired ones.
     """
     if data and "maps" in data[0]:
-        return SimulatedSlices(data, augmentation, samples, seed, device)
+        return SimulatedSlices(data, augmentation, samples, seed, device, noisy_targets)
     return PairedSlices(data, transform, augmentation, samples, seed)
 
 
@@ -76,8 +78,9 @@ class RandomSlices(Dataset[Item]):
         """One augmented slice.
 
         Returns:
-            ``image`` and ``label`` ``(1, H, W)`` float32 on the fixed scale, ``gain`` ``(2,)``: what the inputs are to
-            be multiplied with, and ``origin`` ``(2,)``: item and slice, to name a batch that fails.
+            ``image`` and ``label`` ``(1, H, W)`` float32 on the fixed scale, the targets; ``image_input`` and
+            ``label_input``, what the network is given, where that differs; ``gain`` ``(2,)``: what the inputs are to be
+            multiplied with; and ``origin`` ``(2,)``: item and slice, to name a batch that fails.
         """
         return self.__getitems__([index])[0]
 
@@ -155,6 +158,7 @@ class SimulatedSlices(RandomSlices):
         samples: slices per epoch.
         seed: with the epoch and the index it decides everything that is random.
         device: where to compute. Slices stay there, but those of a worker process come back in main memory.
+        noisy_targets: leave the noise in the targets, as in acquired pairs.
     """
 
     def __init__(
@@ -164,9 +168,11 @@ class SimulatedSlices(RandomSlices):
         samples: int,
         seed: int = 0,
         device: torch.device | str = "cpu",
+        noisy_targets: bool = False,
     ) -> None:
         super().__init__(data, augmentation, samples, seed)
         self.device = torch.device(device)
+        self.noisy_targets = noisy_targets
         self._presets = {name: load_preset(name) for name in {str(item["preset"]) for item in self.data}}
         self._patients: dict[int, tuple[TissueMaps, Probe]] = {}
 
@@ -176,10 +182,15 @@ class SimulatedSlices(RandomSlices):
 
     def _items(self, seeds: Sequence[int]) -> list[Item]:
         cuts = [self._cut(seed) for seed in seeds]
-        pairs = scan_cuts([cut for cut, _, _, _ in cuts])
+        items = []
+        for seen, (_, gain, which, where) in zip(
+            scan_cuts([cut for cut, *_ in cuts], self.noisy_targets), cuts, strict=True
+        ):
+            inputs = {"image_input": seen.inputs[:1], "label_input": seen.inputs[1:]}
+            items.append(_item(seen.targets, gain, which, where) | inputs)
         if get_worker_info() is not None:
-            pairs = [pair.cpu() for pair in pairs]
-        return [_item(pair, gain, which, where) for pair, (_, gain, which, where) in zip(pairs, cuts, strict=True)]
+            items = [{key: value.cpu() for key, value in item.items()} for item in items]
+        return items
 
     def _cut(self, seed: int) -> tuple[Cut, Tensor, int, int]:
         generator = torch.Generator().manual_seed(seed)

@@ -114,7 +114,9 @@ def _signals(frame: Frame) -> Tensor:
 
 
 def _noisy(signal: Tensor, frame: Frame) -> Tensor:
-    """Magnitude with the scan's noise, ``(D, h, w)``."""
+    """Magnitude with the noise of the scan, if it has any, ``(D, h, w)``."""
+    if not frame.noisy:
+        return signal.abs()
     generator = torch.Generator().manual_seed(frame.seed)
     row, column = (torch.linspace(-1, 1, size) for size in signal.shape[1:])
     sigma = muscle_signal(frame.scan, frame.tissues) / frame.scan.noise.snr

@@ -29,8 +29,8 @@ class Drawn:
     Args:
         tissues: of the knee.
         scanner: both scans.
-        as_scanned: each scan keeps its own point spread, place, field errors and artefacts. Otherwise PDFS lies and is
-            blurred as PD, and both are free of them: then each is, noise apart, the target of the other.
+        as_scanned: each scan keeps its own point spread, place and artefacts, in inputs and in targets. Otherwise PDFS
+            lies and is blurred as PD, and neither has artefacts.
         seed: of the noise.
     """
 
@@ -130,30 +130,49 @@ class Cut:
     seen: Probe
     drawn: Drawn
 
-    def frames(self) -> list[Frame]:
-        """PD and PDFS."""
+    def frames(self, noisy_targets: bool = False) -> list[Frame]:
+        """PD, PDFS as it ought to be, and PDFS as the fields allow; as scanned, the last two are one."""
         drawn, (pd, pdfs) = self.drawn, (self.drawn.scanner.pd, self.drawn.scanner.pdfs)
-        as_if, nominal = (None, False) if drawn.as_scanned else (pd, True)
         around, seed = drawn.scanner.environment, 2 * drawn.seed
-        return [
-            Frame(self.maps, 0, pd, drawn.tissues, around, seed, nominal=nominal),
-            Frame(self.maps, 0, pdfs, drawn.tissues, around, seed + 1, as_if, nominal),
-        ]
+        if drawn.as_scanned:
+            return [Frame(self.maps, 0, scan, drawn.tissues, around, seed + i) for i, scan in enumerate((pd, pdfs))]
+        given = Frame(self.maps, 0, pdfs, drawn.tissues, around, seed + 1, as_if=pd)
+        asked = replace(given, nominal=True, noisy=noisy_targets)
+        return [Frame(self.maps, 0, pd, drawn.tissues, around, seed, nominal=True), asked, given]
 
 
-def scan_cuts(cuts: Sequence[Cut]) -> list[Tensor]:
-    """Scan slices twice.
+@dataclass(frozen=True)
+class Scanned:
+    """PD and PDFS of one slice, each ``(2, h, w)`` and divided by the 99.5th percentile in the body of its whole stack.
+
+    Args:
+        inputs: noisy; the fat of PDFS is suppressed as well as the fields allow.
+        targets: what is to be synthesised: suppressed by the nominal pulse in even fields.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+
+def scan_cuts(cuts: Sequence[Cut], noisy_targets: bool = False) -> list[Scanned]:
+    """Scan slices.
 
     Args:
         cuts: the slices, of one size and on one device.
-
-    Returns:
-        For each PD and PDFS ``(2, h, w)``, noisy, each divided by the 99.5th percentile in the body of its whole stack.
+        noisy_targets: leave the noise in the targets, as in acquired pairs; it is then that of the inputs.
     """
-    frames = [cut.frames() for cut in cuts]
+    frames = [cut.frames(noisy_targets) for cut in cuts]
     if cuts[0].maps.shares.device.type == "cpu":  # alone, so that a slice does not depend on its company
-        pairs = [expose(pair).magnitude for pair in frames]
+        seen = [expose(few) for few in frames]
+        noisy, clean = [images.magnitude for images in seen], [images.clean for images in seen]
     else:
-        pairs = list(expose([frame for pair in frames for frame in pair]).magnitude.split(2))
-    scales = [torch.tensor(brightness(cut.seen, pair)) for pair, cut in zip(frames, cuts, strict=True)]
-    return [images / scale.to(images)[:, None, None] for images, scale in zip(pairs, scales, strict=True)]
+        counts = [len(few) for few in frames]
+        images = expose([frame for few in frames for frame in few])
+        noisy, clean = list(images.magnitude.split(counts)), list(images.clean.split(counts))
+    found = []
+    for cut, few, given, true in zip(cuts, frames, noisy, clean, strict=True):
+        asked = [few[0], few[1]] if noisy_targets else [replace(frame, noisy=False) for frame in few[:2]]
+        scale = torch.tensor(brightness(cut.seen, [few[0], few[-1], *asked])).to(given)[:, None, None]
+        inputs = torch.stack((given[0], given[-1])) / scale[:2]
+        found.append(Scanned(inputs, (given if noisy_targets else true)[:2] / scale[2:]))
+    return found

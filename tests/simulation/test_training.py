@@ -15,11 +15,12 @@ from scripts.simulation.brightness import brightness, probe
 from scripts.simulation.maps import TissueMaps, map_tissues
 from scripts.simulation.preset import load_preset
 from scripts.simulation.scanner.acquire import expose
+from scripts.simulation.scanner.field import Field
 from scripts.simulation.scanner.scan import Environment
 from scripts.simulation.stack import Stack
 from scripts.simulation.study import draw_study, map_study
 from scripts.simulation.tissue import INDEX
-from scripts.simulation.training import Cut, draw_scans, resample, scan_cuts
+from scripts.simulation.training import Cut, Scanned, draw_scans, resample, scan_cuts
 
 PRESET = load_preset("randomised")
 IDENTITY = torch.tensor([[1.0, 0, 0], [0, 1.0, 0]])
@@ -85,7 +86,7 @@ def test_each_scan_is_the_others_target_unless_both_are_as_scanned() -> None:
     pdfs = replace(scanner.pdfs, sequence=scanner.pd.sequence, suppression=None)
     same = replace(drawn, scanner=replace(scanner, pdfs=pdfs))
     seen = probe(maps)
-    pd, twin = expose(Cut(maps, seen, same).frames(), noise=False).magnitude  # type: ignore[arg-type]
+    pd, twin, _ = expose(Cut(maps, seen, same).frames(), noise=False).magnitude  # type: ignore[arg-type]
     torch.testing.assert_close(pd, twin)
     pd, own = expose(Cut(maps, seen, replace(same, as_scanned=True)).frames(), noise=False).magnitude  # type: ignore[arg-type]
     assert float((pd - own).abs().mean()) > 0.01 * float(pd.mean())
@@ -104,8 +105,8 @@ def test_noise_is_not_magnified_with_the_anatomy() -> None:
     drawn = replace(drawn, scanner=replace(drawn.scanner, environment=Environment(3.0)))  # no shading to correct
     found = []
     for zoom in (0.5, 1.0, 2.0):
-        images = expose(Cut(resample(air, 0, IDENTITY / zoom, (96, 96)), probe(air), drawn).frames()).magnitude
-        found.append(images)
+        cut = Cut(resample(air, 0, IDENTITY / zoom, (96, 96)), probe(air), drawn)
+        found.append(expose(cut.frames(noisy_targets=True)).magnitude)
     torch.testing.assert_close(found[0], found[1])
     torch.testing.assert_close(found[2], found[1])
 
@@ -123,13 +124,36 @@ def test_the_scale_of_a_slice_is_that_of_its_stack() -> None:
     assert abs(sum(errors)) / len(errors) < 0.05
 
 
-def test_a_scanned_cut_is_on_one_scale_per_scan() -> None:
+def scanned(noisy_targets: bool = False) -> tuple[Cut, Scanned]:
+    """A slice of a knee whose field is off by as much as fat and water differ."""
     maps = knee(shape=(2, 96, 96))
-    cut = Cut(resample(maps, 1, 0.5 * IDENTITY, (48, 48)), probe(maps), draw_scans(PRESET, 5))
-    (pair,) = scan_cuts([cut])
-    assert pair.shape == (2, 48, 48)
-    assert bool(torch.isfinite(pair).all()) and float(pair.min()) >= 0
-    ratio = pair / expose(cut.frames()).magnitude.clamp_min(1e-6)
-    bright = pair > 0.2
-    for factors, here in zip(ratio, bright, strict=True):
+    drawn = next(one for one in (draw_scans(PRESET, number) for number in range(99)) if not one.as_scanned)
+    around = replace(drawn.scanner.environment, field=Field(shim=(440.0,)), field_strength=3.0)
+    drawn = replace(drawn, scanner=replace(drawn.scanner, environment=around))
+    cut = Cut(resample(maps, 1, 0.5 * IDENTITY, (48, 48)), probe(maps), drawn)
+    (found,) = scan_cuts([cut], noisy_targets)
+    return cut, found
+
+
+def test_inputs_are_noisy_and_suppressed_as_the_field_allows_and_targets_are_not() -> None:
+    cut, seen = scanned()
+    pd, asked, _ = expose(cut.frames(), noise=False).magnitude
+    fat = cut.maps.shares[INDEX["subcutaneous_fat"], 0] > 0.9
+    assert float(seen.inputs[1][fat].mean()) > 2 * float(seen.targets[1][fat].mean())
+    for target, clean in ((seen.targets[0], pd), (seen.targets[1], asked)):
+        factors = target[clean > 0.2 * clean.max()] / clean[clean > 0.2 * clean.max()]
+        assert float(factors.max() / factors.min()) == pytest.approx(1, abs=1e-4)
+    assert float((seen.inputs[0] - seen.targets[0]).abs().max()) > 0.01
+    noisy = scanned(noisy_targets=True)[1]
+    torch.testing.assert_close(noisy.inputs, seen.inputs)
+    torch.testing.assert_close(noisy.targets[0], noisy.inputs[0])
+    assert not torch.allclose(noisy.targets[1], seen.targets[1])
+
+
+def test_inputs_are_on_one_scale_per_scan() -> None:
+    cut, seen = scanned()
+    assert seen.inputs.shape == seen.targets.shape == (2, 48, 48)
+    assert bool(torch.isfinite(seen.inputs).all()) and float(seen.inputs.min()) >= 0
+    taken = expose(cut.frames()).magnitude[[0, 2]].clamp_min(1e-6)
+    for factors, here in zip(seen.inputs / taken, seen.inputs > 0.2, strict=True):
         assert float(factors[here].max() / factors[here].min()) == pytest.approx(1, abs=1e-4)
