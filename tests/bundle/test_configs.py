@@ -38,7 +38,9 @@ def test_each_target_resolves_and_takes_its_arguments(name: str) -> None:
     assert target_faults(load(name)) == []
 
 
-@pytest.mark.parametrize("name", ["smoke"])
+@pytest.mark.parametrize(
+    "name", ["smoke", "no_skip_everywhere", "zero_skip", "source_skip", "gated_skip", "large_latent"]
+)
 def test_needed_overlays_exist(name: str) -> None:
     assert name in OVERLAYS
 
@@ -75,6 +77,25 @@ def test_network_is_the_trained_one(name: str, target: int) -> None:
     image = torch.rand(1, 1, 48, 40)
     with torch.no_grad():
         torch.testing.assert_close(used(image, target), trained(image, target), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("strategy", ["no_skip", "zero_skip", "source_skip", "gated_skip"])
+def test_an_overlay_is_named_for_the_strategy_it_sets(strategy: str) -> None:
+    name = "no_skip_everywhere" if strategy == "no_skip" else strategy
+    assert load(name)["network_def"]["cross_domain_strategy"] == strategy
+    if strategy != "no_skip":
+        assert network(name).strategy == strategy
+
+
+def test_the_predecessors_remedy_is_kept_to_the_letter() -> None:
+    config = load("no_skip_everywhere")
+    definition = config["network_def"]
+    assert definition["encoder"]["latent_channels"] == 512
+    assert definition["decoder_a"]["features"] == definition["decoder_b"]["features"] == [512, 256, 128]
+    assert config["loss_weights"] == {"content": 1.0, "recon": 0.05, "cross": 1.0}
+    assert load("large_latent") == load("no_skip_everywhere") | {
+        "network_def": definition | {"encoder": definition["encoder"] | {"latent_channels": 1024}}
+    }
 
 
 def shared_transforms(name: str, key: str) -> list[dict[str, Any]]:
