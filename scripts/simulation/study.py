@@ -30,7 +30,7 @@ from scripts.simulation.scanner.draw import draw_scanner
 from scripts.simulation.scanner.scan import Scan, ScannerParameters
 from scripts.simulation.stack import Stack, draw_stack
 
-SIMULATOR_VERSION = "4"
+SIMULATOR_VERSION = "5"
 """Part of every cache key: raise it with any change that alters a simulated voxel."""
 CONTRASTS = ("PD", "PDFS")
 SHAPE = (24, 256, 256)

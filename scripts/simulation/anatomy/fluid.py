@@ -38,7 +38,8 @@ def joint_fluid(q: Tensor, layers: Cartilage, amount: float, wave: Tensor) -> Te
     gutters = join(ellipsoid(q, (36, -12, 24), (gutter, 14, 15)), ellipsoid(q, (-36, -12, 24), (0.9 * gutter, 14, 15)))
     # Along the popliteus tendon, and before Hoffa's pad.
     popliteus = capsule(q, (30, 14, 4), (22, 24, -12), (0.4 + 0.5 * amount, 0.3 + 0.5 * amount))
-    hoffa = ellipsoid(q, (0, -25, -2), (8, 0.4 + 0.6 * amount, 2 + amount))
+    cleft = q[2] + 2 + 0.25 * (q[1] + 26) + 0.5 * wave  # level, and rising to the front
+    hoffa = ellipsoid(torch.stack((x, y + 26, cleft)), (0, 0, 0), (7, 2.5 + 1.2 * amount, 0.25 + 0.45 * amount))
     recesses = join(join(pouch, gutters, 2), join(popliteus, hoffa), 1)
     out = join(join(film, between), recesses + 0.5 * wave, 1)
     out = torch.minimum(out, notch)

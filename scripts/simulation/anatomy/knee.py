@@ -23,7 +23,7 @@ from scripts.simulation.anatomy.menisci import menisci
 from scripts.simulation.anatomy.muscles import TENDON_GIRTH, muscles, swell
 from scripts.simulation.anatomy.outline import fascia, fat_thickness
 from scripts.simulation.anatomy.parameters import KneeParameters
-from scripts.simulation.anatomy.shapes import coverage
+from scripts.simulation.anatomy.shapes import coverage, meet
 from scripts.simulation.anatomy.vessels import vessels
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ class Knee:
         around = coarsely(self._around, points, 2 * step)
         deep, skin = around[0] + 0.3 * fields.wave[0], around[1]
         canvas.lay("background", -skin, {"air": 1.0})
-        canvas.lay("skin", -(skin + 1.1 + 0.2 * fields.wave[1]), {"skin": 1.0})
+        thick = (1.25 + 0.35 * fields.wide[0] + 0.2 * fields.wave[1]).clamp_min(0.7)
+        canvas.lay("skin", -(skin + thick), {"skin": 1.0})
         self._lay_bones(canvas, q, solid, fields)
         self._lay_joint(canvas, q, solid, fields)
         self._lay_vessels(canvas, points, deep, fields, step)
@@ -101,7 +102,10 @@ class Knee:
         q = self.frame.to_knee(points)
         p, wide = self.parameters, self._smooth(q + 37, (24.0,) * 3)
         deep = fascia(q, p.muscle_bulk) + 0.8 * wide[1]
-        return torch.stack((deep, deep - fat_thickness(q, p.fat_thickness, wide[0]) - 1.5))
+        skin = deep - fat_thickness(q, p.fat_thickness, wide[0]) - 1.5
+        # Fat that the leg lies on is pressed flat.
+        pressed = meet(skin, q[1] - (62 + 0.45 * p.fat_thickness), 14)
+        return torch.stack((deep, torch.minimum(pressed, deep - 2.3)))
 
     def _fields(self, points: Tensor, step: int) -> tuple[Tensor, _Fields]:
         def gentle(at: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ def _chain(q: Tensor, balls: tuple[Ball, ...], blend: float) -> Tensor:
     return solid
 
 
-def _streaks(solid: Tensor, across: Tensor, period: float, gap: float) -> Tensor:
+def _streaks(solid: Tensor, across: Tensor, period: float, gap: Tensor | float) -> Tensor:
     """Split a solid into sheets of fibres: gaps of ``gap`` mm every ``period`` mm of ``across``."""
     to_gap = ((across / period) % 1 - 0.5).abs() * period
     return torch.maximum(solid, gap / 2 - to_gap)
@@ -83,9 +83,9 @@ def ligaments(q: Tensor, bones: Bones, joint: JointShape = STANDARD) -> dict[str
         ),
     }
     quadriceps = strap(q, (6, -51.5, 42 + lift), (8, -48, 170), (1, 0, 0), (16, 21), (4.0, 3.6), 3.0, bow=0.006)
-    ready["quadriceps_tendon"] = _streaks(
-        quadriceps, y + 51.5 - 0.027 * (z - 42) + 0.4 * torch.sin(z / 11) + 0.3 * torch.sin(x / 5), 2.8, 0.26
-    )
+    # Three layers with a little fat between them, which merge above the patella.
+    across = y + 51.5 - 0.027 * (z - 42) + 0.8 * torch.sin(z / 21 + x / 17)
+    ready["quadriceps_tendon"] = _streaks(quadriceps, across, 2.9, 0.24 * torch.sigmoid((z - 68 - lift) / 7))
     apex = (8, -57.5, 22 + lift)
     ready["patellar_tendon"] = strap(q, apex, (8, -22, -42), (1, 0, 0), (14.5, 12), (2.4, 2.6), 2.0, bow=-0.006)
     # Iliotibial band to Gerdy's tubercle, biceps to the fibular head, popliteus, retinacula.
