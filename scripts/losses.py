@@ -42,7 +42,8 @@ class CrossContrastLoss(nn.Module):
         """Compute the terms.
 
         Args:
-            paths: what `CrossContrastNet.pair` returns.
+            paths: what `CrossContrastNet.pair` returns; a network without a code or without same-domain paths leaves
+                them out, and their terms are zero.
             a: target of contrast ``a``, ``(B, 1, H, W)``.
             b: target of contrast ``b``.
 
@@ -53,10 +54,11 @@ class CrossContrastLoss(nn.Module):
         def distance(x: str, y: torch.Tensor) -> torch.Tensor:
             return F.smooth_l1_loss(paths[x].float(), y.float(), beta=self.squared_below)
 
+        nothing = torch.zeros((), device=a.device)
         terms = {
-            "content": F.l1_loss(paths["z_a"].float(), paths["z_b"].float()),
-            "recon": distance("a_from_a", a) + distance("b_from_b", b),
+            "content": F.l1_loss(paths["z_a"].float(), paths["z_b"].float()) if "z_a" in paths else nothing,
+            "recon": distance("a_from_a", a) + distance("b_from_b", b) if "a_from_a" in paths else nothing,
             "cross": distance("b_from_a", b) + distance("a_from_b", a),
         }
-        loss = sum((weight * terms[term] for term, weight in self.weights.items()), torch.zeros((), device=a.device))
+        loss = sum((weight * terms[term] for term, weight in self.weights.items()), nothing)
         return {"loss": loss, **terms}

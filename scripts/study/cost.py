@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a network costs: parameters, arithmetic of a slice and of a training step."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import cast
+
+import torch
+import torch.nn as nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from scripts.losses import CrossContrastLoss
+from scripts.networks import CrossContrastNet
+
+LOSS_WEIGHTS = {"content": 1.0, "recon": 1.0, "cross": 1.0}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of a network.
+
+    Args:
+        parameters: number of weights.
+        slice_flops: floating-point operations to synthesise one slice (a multiplication and an addition are two).
+        step_flops: operations of one training step, forward and backward, per slice of the batch.
+    """
+
+    parameters: int
+    slice_flops: float
+    step_flops: float
+
+    def as_row(self) -> dict[str, float]:
+        """Plain values for a table."""
+        return asdict(self)
+
+
+def cost_of(network: nn.Module, size: tuple[int, int]) -> Cost:
+    """Count the operations of convolutions and matrix products, as `torch.utils.flop_counter` does.
+
+    Args:
+        network: a `CrossContrastNet` or what behaves like one.
+        size: rows and columns of a slice.
+    """
+    device = next(network.parameters()).device
+    image = torch.rand(1, 1, *size, device=device)
+    was_training = network.training
+    with FlopCounterMode(display=False) as once, torch.no_grad():
+        network.eval()(image)
+    with FlopCounterMode(display=False) as step:
+        paths = cast(CrossContrastNet, network.train()).pair(image, image.flip(-1))
+        CrossContrastLoss(LOSS_WEIGHTS)(paths, image, image)["loss"].backward()
+    network.zero_grad(set_to_none=True)
+    network.train(was_training)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return Cost(parameters, float(once.get_total_flops()), float(step.get_total_flops()))

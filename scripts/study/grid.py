@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The grid of a study: which networks are trained how, on what scale and within what budget."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.bundle_config import read_config
+from scripts.errors import UsageError
+
+GRIDS = Path(__file__).parent / "grids"
+_KEYS = {"scale", "budget", "seeds", "cells"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of the study.
+
+    Args:
+        name: of the row; cells that differ only in their seed share it.
+        seed: of weights, order and augmentation.
+        settings: ids and values on top of ``train.yaml``.
+        budget: floating-point operations of all training steps.
+    """
+
+    name: str
+    seed: int
+    settings: Mapping[str, Any]
+    budget: float
+
+    @property
+    def key(self) -> str:
+        """Name of the cell's folder: its row, its seed, and a hash of what it is trained with."""
+        content = json.dumps([dict(self.settings), self.budget], sort_keys=True, default=str)
+        return f"{self.name}-seed{self.seed}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+def read_grid(source: str | Path) -> list[Cell]:
+    """Read a grid: a name of one that comes with the study, or a YAML file.
+
+    A grid has ``scale`` (settings that all cells share), ``budget`` (operations per cell), ``seeds``, and ``cells``: by
+    name the settings that make the row, with ``seeds`` of its own where it has other ones.
+
+    Raises:
+        UsageError: for a grid that is not there, or lacks or misspells a key.
+    """
+    path = GRIDS / f"{source}.yaml"
+    path = path if path.is_file() else Path(source)
+    if not path.is_file():
+        names = ", ".join(sorted(one.stem for one in GRIDS.glob("*.yaml")))
+        raise UsageError(f"no grid {source!r}; name one of {names}, or a YAML file.")
+    content = read_config(path)
+    if set(content) != _KEYS:
+        raise UsageError(f"grid {path.name} has the keys {sorted(content)}; need {sorted(_KEYS)}.")
+    cells = []
+    for name, settings in content["cells"].items():
+        own = dict(settings or {})
+        seeds = own.pop("seeds", content["seeds"])
+        cells += [
+            Cell(str(name), int(seed), dict(content["scale"]) | own, float(content["budget"])) for seed in seeds
+        ]
+    return cells
