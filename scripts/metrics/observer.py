@@ -9,6 +9,7 @@ without the lesion and their mean covariance ``S``, the test is ``t = w . v``, `
 
 A test trained on the patches it is judged by is flattered, the more so the fewer there are. So each patient is also
 judged by a test that was trained on the others; the truth lies between the two, and closes in with more patients.
+A single study scatters by more than that bias: the held-out d' by about .5 with 20 patients and .3 with 60.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Detectability:
     """What the observer reached.
 
     Attributes:
-        held_out: d' with each patient judged by a test trained on the others: too low on average.
+        held_out: d' with each patient judged by a test trained on the others: too low on average, below 0 by chance.
         resubstituted: d' with all patients in training and judging: too high on average.
         held_out_auc: area under the ROC curve of the held-out test, ties counted half: .5 is guessing.
         patients: how many.
