@@ -126,8 +126,8 @@ def signal_errors(prediction: Tensor, target: Tensor, masks: Masks) -> dict[str,
 def variations(volume: Tensor, masks: Masks) -> dict[str, float]:
     """Coefficient of variation of each tissue: standard deviation (n - 1) over mean.
 
-    Texture, noise and, with a surface coil, mostly shading: it says little alone. Lower in the prediction than in the clean target means
-    texture that was smoothed away. Not a number for a tissue of one voxel or of mean zero.
+    Texture, noise and, with a surface coil, mostly shading: it says little alone. Lower in the prediction than in the
+    clean target means texture that was smoothed away. Not a number for a tissue of one voxel or of mean zero.
 
     Raises:
         ValueError: for shapes that differ or values that are not finite.
