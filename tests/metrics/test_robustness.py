@@ -95,6 +95,12 @@ def test_shading_has_the_ratio_asked_for(source: Tensor) -> None:
     assert field[0].equal(field[0, :1].expand(SHAPE[1:]))
 
 
+def test_what_left_the_image_is_not_compared() -> None:
+    columns = torch.linspace(1, 2, SHAPE[-1]).expand(SHAPE)
+    (row,) = stability(lambda volume: volume, columns, torch.ones(SHAPE), [zoom(1.25)])
+    assert row.floor < 1e-3
+
+
 def test_a_prediction_of_nothing_is_refused(source: Tensor, body: Tensor) -> None:
     with pytest.raises(ValueError, match="means nothing"):
         stability(lambda volume: 0 * volume, source, body, ALL)
