@@ -64,10 +64,10 @@ def test_the_truth_lies_between_the_two_estimates_on_average() -> None:
 
 
 def test_where_there_is_no_lesion_only_training_finds_one() -> None:
-    runs = [judged(disc(0), 20, seed) for seed in range(100)]
-    assert sum(run.resubstituted for run in runs) / 100 > 0.4
-    assert abs(sum(run.held_out for run in runs) / 100) < 0.15
-    assert sum(run.held_out_auc for run in runs) / 100 == pytest.approx(0.5, abs=0.04)
+    runs = [judged(disc(0), 20, seed) for seed in range(60)]
+    assert sum(run.resubstituted for run in runs) / 60 > 0.4
+    assert abs(sum(run.held_out for run in runs) / 60) < 0.15
+    assert sum(run.held_out_auc for run in runs) / 60 == pytest.approx(0.5, abs=0.04)
 
 
 def test_gain_and_offset_are_not_seen() -> None:
