@@ -11,14 +11,13 @@ import torch
 
 from scripts.body import body_mask
 from scripts.metrics.body import fill_body
+from scripts.metrics.flicker import flicker as measure_flicker
 from scripts.scorecard.contrast import Measured
 
 AIR_MARGIN = 8
 """Air begins this many pixels outside the body: blurred skin is not air."""
 AIR_QUANTILE = 0.99
 """So that a ghost counts which fills a hundredth of the air."""
-FLICKER_TILE = 16
-"""Side of the tiles that are followed through the slices [pixels]."""
 AGREEMENT_TILE = 4
 """Side of the tiles whose means two echoes are compared by [pixels]."""
 
@@ -26,8 +25,6 @@ _EDGE_BLUR = 1.0  # standard deviation of the Gaussian before the gradient [pixe
 _REACH = 3  # largest whole shift looked for [pixels]
 _STEP = 0.02  # fineness of the result [pixels]
 _LEAST_BODY = 0.05  # share of a slice that must be body for its edges to count
-_SAME_TISSUE = 0.4  # largest change of the source, as a difference of logarithms, in a tile that counts for flicker
-_LEAST_TILES = 16  # of a slice, for its median to mean something
 _TINY = 1e-6
 
 
@@ -94,26 +91,11 @@ def air_level(synthesis: np.ndarray, body: np.ndarray) -> Measured | None:
 
 
 def flicker(source: np.ndarray, synthesis: np.ndarray, body: np.ndarray) -> Measured | None:
-    """How much the brightness of whole slices jumps, which were synthesised one by one.
-
-    Each slice is cut into tiles of 16 x 16 pixels; ``g`` is the logarithm of the tile's mean in the synthesis over its
-    mean in the source. A tile's jump at a slice is ``g`` minus the mean of ``g`` in the two slices beside it. Only
-    tiles count in which the source itself hardly changes over the three slices, so that tissue which ends there is no
-    jump. A slice's jump is the median over its tiles; the value is the root mean square over slices: 0.05 is a flicker
-    of 5 %.
-    """
-    before, after = _tiles(source, FLICKER_TILE), _tiles(synthesis, FLICKER_TILE)
-    if before.size == 0 or len(before) < 3:
+    """How much the brightness of whole slices jumps, see :func:`scripts.metrics.flicker.flicker`; 0.05 is 5 %."""
+    found = measure_flicker(*(torch.as_tensor(volume) for volume in (source, synthesis, body)))
+    if found is None:
         return None
-    level = np.log(np.maximum(before, _TINY))
-    gain = np.log(np.maximum(after, _TINY)) - level
-    three = np.stack([level[:-2], level[1:-1], level[2:]])
-    inside = _tiles(body, FLICKER_TILE) > 0.5
-    counts = inside[:-2] & inside[1:-1] & inside[2:] & (np.ptp(three, axis=0) < _SAME_TISSUE)
-    jump = gain[1:-1] - (gain[:-2] + gain[2:]) / 2
-    enough = [n for n in range(len(jump)) if counts[n].sum() >= _LEAST_TILES]
-    jumps = {f"slice {n + 1}": float(np.median(jump[n][counts[n]])) for n in enough}
-    return Measured(float(np.sqrt(np.mean(np.square(list(jumps.values()))))), jumps) if jumps else None
+    return Measured(found.value, {f"slice {number}": jump for number, jump in found.jumps.items()})
 
 
 def disagreement(one: np.ndarray, other: np.ndarray, body: np.ndarray) -> Measured | None:

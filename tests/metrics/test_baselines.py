@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scripts.metrics.baselines import BASELINES, fit_histogram_match, fit_intensity_mapping
+from scripts.metrics.baselines import BASELINES, fit_histogram_match, fit_intensity_mapping, map_tissues
 from scripts.metrics.image import match_gain
 
 
@@ -116,3 +116,39 @@ def test_wrong_input_is_refused(fit) -> None:  # type: ignore[no-untyped-def]
         fit(source, target, body, knots=1)
     with pytest.raises(ValueError, match="mask is empty"):
         fit(source, target, torch.zeros_like(body))
+
+
+def test_one_gain_per_tissue_undoes_gains_per_tissue_exactly_and_means_paint() -> None:
+    source, _, body = pair()
+    masks = {"left": torch.zeros_like(body), "top": torch.zeros_like(body)}
+    masks["left"][..., :20], masks["top"][..., :15, 20:] = True, True
+    gains = torch.where(masks["left"], 0.2, torch.where(masks["top"], 3.0, 0.7))
+    torch.testing.assert_close(map_tissues(source, gains * source, body, masks)[body], (gains * source)[body])
+    outside = ~body
+    torch.testing.assert_close(map_tissues(source, gains * source, body, masks)[outside], source[outside])
+    painted = map_tissues(source, gains, body, masks, own_mean=True)
+    torch.testing.assert_close(painted[body], gains[body])
+
+
+def test_no_other_gains_or_means_come_closer() -> None:
+    source, target, body = pair()
+    masks = {"left": torch.zeros_like(body)}
+    masks["left"][..., :20] = True
+    generator = torch.Generator().manual_seed(3)
+    for own_mean in (False, True):
+        mapped = map_tissues(source, target, body, masks, own_mean)
+        best = squared_error(mapped, target, body)
+        for _ in range(20):
+            left, rest = (1 + 0.05 * torch.randn(2, generator=generator)).tolist()
+            assert squared_error(mapped * torch.where(masks["left"], left, rest), target, body) >= best
+    whole = map_tissues(source, target, body, {})
+    _, gain = match_gain(whole[None], target[None], body[None])
+    assert float(gain) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_tissues_that_overlap_or_do_not_fit_are_refused() -> None:
+    source, target, body = pair()
+    with pytest.raises(ValueError, match="'two' overlaps"):
+        map_tissues(source, target, body, {"one": body, "two": body})
+    with pytest.raises(ValueError, match="'one' has shape"):
+        map_tissues(source, target, body, {"one": body[:, :2]})
