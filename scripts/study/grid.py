@@ -61,7 +61,5 @@ def read_grid(source: str | Path) -> list[Cell]:
     for name, settings in content["cells"].items():
         own = dict(settings or {})
         seeds = own.pop("seeds", content["seeds"])
-        cells += [
-            Cell(str(name), int(seed), dict(content["scale"]) | own, float(content["budget"])) for seed in seeds
-        ]
+        cells += [Cell(str(name), int(seed), dict(content["scale"]) | own, float(content["budget"])) for seed in seeds]
     return cells

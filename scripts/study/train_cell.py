@@ -30,7 +30,13 @@ def cell_config(cell: Cell, folder: Path, cache_dir: str) -> tuple[dict[str, Any
     Raises:
         UsageError: for settings that ``train.yaml`` does not know.
     """
-    fixed = {"seed": cell.seed, "cache_dir": cache_dir, "resume": True, "max_epochs": EPOCHS, "val_interval": EPOCHS // 3}
+    fixed = {
+        "seed": cell.seed,
+        "cache_dir": cache_dir,
+        "resume": True,
+        "max_epochs": EPOCHS,
+        "val_interval": EPOCHS // 3,
+    }
     config = load_config(default_root() / "configs" / "train.yaml", [dict(cell.settings), fixed])
     config["run_dir"]["run_dir"] = str(folder / RUN)  # continued where it holds a run, else started
     size = tuple(config["augmentation"]["size"])
@@ -74,7 +80,9 @@ def train_cell(cell: Cell, folder: Path, cache_dir: str) -> dict[str, Any]:
     command += ["--meta_file", str(default_root() / "configs" / "metadata.json")]
     outcome = subprocess.run(command, cwd=default_root().parent, check=False)
     if outcome.returncode:
-        raise KneeSynthError(f"the training of {cell.key} ended with exit code {outcome.returncode}; see its log above.")
+        raise KneeSynthError(
+            f"the training of {cell.key} ended with exit code {outcome.returncode}; see its log above."
+        )
     steps = EPOCHS * config["samples_per_epoch"] // config["batch_size"]
     found = {"run": str(folder / RUN), "steps": steps, **cost.as_row()}
     done.write_text(json.dumps(found, indent=1), encoding="utf-8")
