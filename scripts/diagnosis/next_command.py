@@ -22,10 +22,8 @@ def next_command(verdict: Verdict, config: str = "", run_dir: str = "") -> str:
     if verdict.kind is Kind.HEALTHY:
         if not run_dir:
             return shlex.join(train)
-        return shlex.join(
-            ["python", "-m", "monai.bundle", "run", "evaluating", "--config_file", "bundle/configs/evaluate.yaml"]
-            + ["--checkpoint", f"{run_dir}/model.pt"]
-        )
+        evaluate = "python -m monai.bundle run evaluating --config_file bundle/configs/evaluate.yaml --checkpoint"
+        return f"{evaluate} {shlex.quote(f'{run_dir}/model.pt')}"
     if verdict.kind is Kind.EARLY:
         return shlex.join([*train, *(["--resume", f"run_dir={run_dir}"] if run_dir else [])])
     if verdict.kind is Kind.UNPAIRED or not verdict.settings:

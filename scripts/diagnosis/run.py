@@ -86,7 +86,7 @@ def diagnose(
         UsageError: an unknown threshold.
     """
     try:
-        limits = Thresholds(**(thresholds or {}))
+        limits = Thresholds(**dict[str, Any](thresholds or {}))
     except TypeError as error:
         known = ", ".join(Thresholds.__dataclass_fields__)
         raise UsageError(f"thresholds has a key that is unknown; the known ones are {known}.") from error

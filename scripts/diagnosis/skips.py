@@ -130,7 +130,7 @@ def activation_share(network: CrossContrastNet, inputs: tuple[Tensor, Tensor]) -
     sums = [0.0, 0.0]
 
     def look(module: nn.Module, arguments: Sequence[Any]) -> None:
-        width = module.out_channels  # type: ignore[union-attr]  # a convolution; its features come first
+        width = module.out_channels  # its level's features come first
         (x,) = arguments
         if x.shape[1] <= width:
             return

@@ -24,7 +24,7 @@ def read_trend(rows: Sequence[Mapping[str, float]], shortest: int = 3, score: st
         score: the validation metric, larger is better [dB].
 
     Returns:
-        The trend, None without rows; no slopes where there are fewer epochs than that, or losses that are no positive numbers.
+        The trend; None without rows, no slopes for fewer epochs or losses that are no positive numbers.
     """
     if not rows:
         return None

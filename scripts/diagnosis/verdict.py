@@ -66,9 +66,9 @@ def judge(evidence: Evidence, limits: Thresholds | None = None) -> Verdict:
         _unpaired,
         _frozen,
         _dead_decoder,
-        _dead_encoder,
         _recon_dominates,
         _collapsed,
+        _dead_encoder,  # a constant code leaves no gradient either
         _too_early,
         _losses,
     )
@@ -253,17 +253,8 @@ def _losses(evidence: Evidence, limits: Thresholds) -> Verdict | None:
     measured = evidence.measured
     if measured is None:
         return _curves(evidence, limits)
-    if measured.recon.relative >= limits.recon:
-        return Verdict(
-            Kind.DECODER,
-            "The decoders fail at their own contrast: a constant image would do as well.",
-            (f"Recon is {measured.recon.relative:.2f} times the error of a constant image (need {limits.recon:g}).",),
-            "Train anew from fresh weights; if it stays so, lower the learning rate.",
-            {"initial_weights": ""},
-            sure=False,
-        )
     if measured.cross.relative < limits.cross:
-        return None
+        return None  # the product is good; recon may be poor where its weight is small
     failing = (
         f"Cross is {measured.cross.relative:.2f} times the error of the best fixed intensity mapping "
         f"(at most {limits.cross:g})."
@@ -276,6 +267,18 @@ def _losses(evidence: Evidence, limits: Thresholds) -> Verdict | None:
             + ("there are no curves of three epochs." if cross is None else "its loss still falls."),
             (failing,),
             "Train on, then diagnose the run folder.",
+        )
+    if measured.recon.relative >= limits.recon:
+        return Verdict(
+            Kind.DECODER,
+            "The decoders fail at their own contrast: a constant image would do as well.",
+            (
+                failing,
+                f"Recon is {measured.recon.relative:.2f} times the error of a constant image (need {limits.recon:g}).",
+            ),
+            "Train anew from fresh weights; if it stays so, lower the learning rate.",
+            {"initial_weights": ""},
+            sure=False,
         )
     skips, latent = measured.skips, measured.latent
     if skips is not None and skips.recon["zeroed"] > limits.skip_rise and skips.code_swapped[0] < limits.code_use:
@@ -297,8 +300,8 @@ def _losses(evidence: Evidence, limits: Thresholds) -> Verdict | None:
             "The encoder gives the two contrasts of one anatomy codes as different as those of strangers.",
             (
                 failing,
-                f"Content is {latent.content:.2f} of std(z) (aim: {limits.content:g}); codes of different images differ "
-                f"by {latent.unrelated:.2f}.",
+                f"Content is {latent.content:.2f} of std(z) (aim: {limits.content:g}); codes of different images "
+                f"differ by {latent.unrelated:.2f}.",
             ),
             "Weigh content more.",
             {"loss_weights.content": 10 * evidence.static.loss_weights["content"] if evidence.static else 1.0},
@@ -323,7 +326,7 @@ def _curves(evidence: Evidence, limits: Thresholds) -> Verdict | None:
         falling = f"Recon falls meanwhile: {recon.drop:.0%} is gone."
         return Verdict(
             Kind.SKIPS,
-            "Recon falls and cross does not: the decoders find in the same-domain path what the cross-domain path lacks.",
+            "Recon falls and cross does not: the decoders lean on what only the same-domain path has.",
             (flat, falling),
             "Diagnose the run folder with its weights to prove it; else give no path any skips.",
             {"cross_domain_strategy": "no_skip", "same_domain_use_skip": None},
