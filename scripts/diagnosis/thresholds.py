@@ -19,7 +19,7 @@ class Thresholds:
         recon: same-domain error over that of a constant image above which the decoders fail.
         cross: cross-domain error over that of the best fixed intensity mapping above which the cross path fails.
         skip_rise: ratio by which recon rises without skips that makes it depend on them.
-        code_use: ratio by which recon rises with another image's code, below which the code is not used.
+        code_use: ratio by which errors rise with another image's code, below which the code is not used.
         weight_ratio: recon weight over cross weight above which recon dominates.
         recon_share: share of recon in the encoder's gradient above which it dominates.
         shift: pixels between the images of a pair.

@@ -219,8 +219,12 @@ def _collapsed(evidence: Evidence, limits: Thresholds) -> Verdict | None:
     reasons = []
     if latent.deviation < limits.deviation:
         reasons.append(f"The standard deviation of z is {latent.deviation:.2g} (need {limits.deviation:g}).")
-    if latent.variation < limits.variation:
+    skips = evidence.measured.skips
+    # A faint code that the decoders still listen to is a matter of scale.
+    if latent.variation < limits.variation and (skips is None or max(skips.code_swapped) < limits.code_use):
         reasons.append(f"z varies by {latent.variation:.1%} of its size between places (need {limits.variation:.0%}).")
+        if skips is not None:
+            reasons.append(f"Another image's code changes cross only by a factor of {skips.code_swapped[1]:.2f}.")
     if latent.channels > 1 and latent.rank < limits.rank:
         reasons.append(f"The {latent.channels} channels of z have an effective rank of {latent.rank:.2f}.")
     if not reasons:

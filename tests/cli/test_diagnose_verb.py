@@ -79,8 +79,8 @@ def test_a_fault_in_the_settings_names_the_command_that_mends_it(
     # what it says is what `train` takes, and it mends the fault
     from scripts.cli.train import parse_overrides
 
-    mended = assemble(Path(path), parse_overrides(command[4:]))
-    assert main(["diagnose", overlay({k: v for k, v in mended.items() if k != "bundle_root"} | {"bundle_root": "bundle"}, "mended.yaml"), "0"]) == 0
+    mended = overlay(assemble(Path(path), parse_overrides(command[4:])), "mended.yaml")
+    assert main(["diagnose", mended, "0"]) == 0
 
 
 def test_a_config_is_measured(overlay: Callable[..., str], cache: Path, tmp_path: Path) -> None:
@@ -158,9 +158,7 @@ def test_curves_alone(run_folder: Path, tmp_path: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )
-def test_bad_input_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int
-) -> None:
+def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int) -> None:
     (tmp_path / "broken.yaml").write_text("a: [1")
     (tmp_path / "misspelt.yaml").write_text("max_epoch: 3")
     (tmp_path / "alone.pt").write_bytes(b"no weights")

@@ -32,7 +32,9 @@ def test_independent_images_share_no_information() -> None:
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (8, 0), (0, -5), (-7, 4)], ids=str)
-@pytest.mark.parametrize("contrast", [lambda x: x, lambda x: 2 - x, lambda x: x**2], ids=["same", "inverted", "squared"])
+@pytest.mark.parametrize(
+    "contrast", [lambda x: x, lambda x: 2 - x, lambda x: x**2], ids=["same", "inverted", "squared"]
+)
 def test_overlap_finds_the_shift(shift: tuple[int, int], contrast: object) -> None:
     image = blobs(0)
     distance, height = overlap(image, contrast(image).roll(shift, (-2, -1)))  # type: ignore[operator]
