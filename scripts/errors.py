@@ -75,6 +75,12 @@ class OutOfMemory(KneeSynthError):
     exit_code = 9
 
 
+class FaultFound(KneeSynthError):
+    """A diagnosis found what is wrong with a training run."""
+
+    exit_code = 10
+
+
 def say_refusals_last() -> None:
     """Make an uncaught refusal end in its own line, below the traceback of the frameworks that wrapped it."""
 

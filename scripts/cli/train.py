@@ -178,7 +178,6 @@ def run_training(config: Mapping[str, Any]) -> None:
         KneeSynthError: the refusal behind whatever MONAI raised, with its own exit code.
         OutOfMemory: the device ran out of memory.
     """
-    import torch
     import yaml
     from monai.bundle import run
 
@@ -202,16 +201,29 @@ def run_training(config: Mapping[str, Any]) -> None:
             typer.echo("kneesynth: interrupted; the epochs that were finished are kept: go on with --resume", err=True)
             raise typer.Exit(130) from None
         except Exception as error:
-            for cause in _causes(error):
-                if isinstance(cause, KneeSynthError):
-                    raise cause from None
-                if isinstance(cause, ValueError) and _is_ours(cause):  # settings that contradict each other
-                    raise UsageError(str(cause)) from error
-                if isinstance(cause, torch.OutOfMemoryError):
-                    raise OutOfMemory(
-                        "the GPU ran out of memory in training; lower batch_size or crop size."
-                    ) from error
-            raise
+            refusal = refusal_behind(error, "training")
+            if refusal is error:
+                raise
+            raise refusal from None
+
+
+def refusal_behind(error: Exception, doing: str) -> Exception:
+    """What an exception of a bundle run means to the user: our own refusal where one lies behind it, else itself.
+
+    Args:
+        error: what MONAI raised.
+        doing: what was being done, e.g. ``training``.
+    """
+    import torch
+
+    for cause in _causes(error):
+        if isinstance(cause, KneeSynthError):
+            return cause
+        if isinstance(cause, ValueError) and _is_ours(cause):  # settings that contradict each other
+            return UsageError(str(cause))
+        if isinstance(cause, torch.OutOfMemoryError):
+            return OutOfMemory(f"the GPU ran out of memory in {doing}; lower batch_size or crop size.")
+    return error
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

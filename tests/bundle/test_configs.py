@@ -15,7 +15,7 @@ from scripts.bundle_config import load_config, target_faults
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundle" / "configs"
 # Configs that run alone, with the id that runs them. Each other YAML is an overlay on train.yaml.
-ALONE = {"train": "training", "evaluate": "evaluating", "inference": "inference"}
+ALONE = {"train": "training", "evaluate": "evaluating", "inference": "inference", "diagnose": "diagnosing"}
 OVERLAYS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem not in ALONE)
 # What a network sees must not differ between learning, measuring and using it.
 SHARED_TRANSFORMS = ("NormalizeMagnituded", "DisplayOrientationd")
@@ -66,7 +66,7 @@ def network(name: str) -> torch.nn.Module:
     return parser_of(load(name)).get_parsed_content("network_def").eval()
 
 
-@pytest.mark.parametrize("name", ["evaluate", "inference"])
+@pytest.mark.parametrize("name", ["evaluate", "inference", "diagnose"])
 @pytest.mark.parametrize("target", [0, 1])
 def test_network_is_the_trained_one(name: str, target: int) -> None:
     trained, used = network("train"), network(name)
@@ -122,7 +122,12 @@ def shared_transforms(name: str, key: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("name", "key"),
-    [("train", "train::preprocessing"), ("train", "validate::preprocessing"), ("evaluate", "preprocessing")],
+    [
+        ("train", "train::preprocessing"),
+        ("train", "validate::preprocessing"),
+        ("evaluate", "preprocessing"),
+        ("diagnose", "train::preprocessing"),
+    ],
 )
 def test_intensity_and_orientation_are_those_of_inference(name: str, key: str) -> None:
     at_inference = shared_transforms("inference", "preprocessing")
@@ -135,3 +140,14 @@ def test_evaluation_scores_knees_that_training_never_saw() -> None:
     assert scored.get_parsed_content("section") == "test"
     # one cohort, described once: another seed or shape would be other knees in another cache
     assert scored.get_parsed_content("simulated") == trained.get_parsed_content("simulated")
+
+
+def test_a_diagnosis_looks_at_what_training_does() -> None:
+    trained, diagnosed = load("train"), load("diagnose")
+    for name in ("loss", "optimizer", "augmentation", "loss_weights", "squared_below", "thresholds", "contrasts"):
+        assert diagnosed[name] == trained[name], name
+    for name in ("preprocessing", "dataset"):
+        assert diagnosed["train"][name] == trained["train"][name], name
+    knees, all_knees = diagnosed["simulated"].pop("studies"), trained["simulated"].pop("studies")
+    assert diagnosed["simulated"] == trained["simulated"]
+    assert knees["training"] <= all_knees["training"]
