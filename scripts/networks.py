@@ -239,7 +239,7 @@ class CrossContrastNet(nn.Module):
             ``z_a``, ``z_b``, ``a_from_a``, ``b_from_b`` (same domain), ``b_from_a`` and ``a_from_b`` (cross).
         """
         height, width = a.shape[-2:]
-        z, skips = self._encode_both(self.pad(a), self.pad(b))
+        z, skips = self.encode_pair(a, b)
 
         def decode(target: int) -> tuple[torch.Tensor, torch.Tensor]:
             seen = [self._mute(skip, mute_first=target == 1) for skip in skips] if self.zero_cross_skips else skips
@@ -254,7 +254,10 @@ class CrossContrastNet(nn.Module):
             "a_from_a": a_from_a, "b_from_b": b_from_b, "b_from_a": b_from_a, "a_from_b": a_from_b,
         }  # fmt: skip
 
-    def _encode_both(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    @torch.jit.unused
+    def encode_pair(self, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Codes and skips of slices of both contrasts, padded; those of ``a`` come first in the batch."""
+        a, b = self.pad(a), self.pad(b)
         if self.encoder_b is None:
             return self.encode(torch.cat((a, b)), 0)  # in one pass
         (z_a, skips_a), (z_b, skips_b) = self.encode(a, 0), self.encode(b, 1)

@@ -95,28 +95,28 @@ def measure(
 
 def _pairs(batches: Iterable[Mapping[str, Any]], device: torch.device) -> tuple[Pairs, Tensor | None]:
     """Targets and inputs in chunks of at least two pairs, and the patient of each pair."""
-    a, b, gain, patients = [], [], [], []
+    images: list[list[Tensor]] = [[], [], [], []]
+    patients = []
     for batch in batches:
-        first, second = (torch.as_tensor(batch[key]).float() for key in ("image", "label"))
-        a.append(first)
-        b.append(second)
-        gain.append(torch.as_tensor(batch.get("gain", torch.ones(len(first), 2))).float())
+        a, b = (torch.as_tensor(batch[key]).float() for key in ("image", "label"))
+        gain = torch.as_tensor(batch.get("gain", torch.ones(len(a), 2))).float()[:, :, None, None, None]
+        given = (torch.as_tensor(batch.get(f"{key}_input", batch[key])).float() for key in ("image", "label"))
+        for found, part in zip(images, (a, b, *(one * gain[:, i] for i, one in enumerate(given))), strict=True):
+            found.append(part)
         if "origin" in batch:
             patients.append(torch.as_tensor(batch["origin"])[:, 0])
-    slices = sum(len(part) for part in a)
+    slices = sum(len(part) for part in images[0])
     if slices < 2:
         raise UsageError(
             f"the batches hold {slices} slices; need at least 2; take more batches or a larger batch_size."
         )
-    if len({part.shape[1:] for part in a + b}) > 1:
+    if len({part.shape[1:] for part in images[0] + images[1]}) > 1:
         raise UsageError("the batches hold slices of several sizes; need one, as training crops them.")
-    images = [torch.cat(part).to(device) for part in (a, b)]
-    scale = torch.cat(gain).to(device)[:, :, None, None, None]
-    images += [images[0] * scale[:, 0], images[1] * scale[:, 1]]
+    whole = [torch.cat(parts).to(device) for parts in images]
     starts = list(range(0, slices - 1 if slices % CHUNK == 1 else slices, CHUNK))  # no pair alone: it joins the last
     ends = [*starts[1:], slices]
-    chunks = [tuple(image[start:end] for image in images) for start, end in zip(starts, ends, strict=True)]
-    return chunks, torch.cat(patients) if len(patients) == len(a) else None  # type: ignore[return-value]
+    chunks = [tuple(image[start:end] for image in whole) for start, end in zip(starts, ends, strict=True)]
+    return chunks, torch.cat(patients) if len(patients) == len(images[0]) else None  # type: ignore[return-value]
 
 
 @contextmanager

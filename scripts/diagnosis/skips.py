@@ -52,7 +52,7 @@ def seen_skips(network: CrossContrastNet, a: Tensor, b: Tensor) -> tuple[str, st
         Kind of the same-domain and of the cross-domain path: `NONE` (there are no skips), `ZEROS` or `REAL`.
     """
     paths = network.pair(a, b)
-    z, skips = network.encode(network.pad(torch.cat((a, b))))
+    z, skips = network.encode_pair(a, b)
     if not skips:
         return NONE, NONE
     height, width = a.shape[-2:]
@@ -97,7 +97,7 @@ def skip_errors(
     network: CrossContrastNet, a: Tensor, b: Tensor, inputs: tuple[Tensor, Tensor], seen: tuple[str, str]
 ) -> dict[str, tuple[float, float]]:
     """Errors of both paths as they are (``own``), with changed skips, and with another image's code."""
-    z, skips = network.encode(network.pad(torch.cat(inputs)))
+    z, skips = network.encode_pair(*inputs)
     found = {"own": decode_all(network, z, skips, seen, a, b)}
     for name, change in CHANGES.items():
         found[name] = decode_all(network, z, change(skips), seen, a, b)
@@ -109,7 +109,7 @@ def skip_errors(
 def gradient_share(network: CrossContrastNet, a: Tensor, b: Tensor, inputs: tuple[Tensor, Tensor]) -> float:
     """Share of the decoders' input gradient that flows into the skips, for recon of both contrasts, 0..1."""
     with torch.no_grad():
-        z, skips = network.encode(network.pad(torch.cat(inputs)))
+        z, skips = network.encode_pair(*inputs)
     leaves = [value.detach().requires_grad_(True) for value in (z, *skips)]
     height, width = a.shape[-2:]
     loss = torch.zeros((), device=a.device)
