@@ -92,8 +92,8 @@ def test_an_encoder_that_the_optimiser_does_not_hold(healthy: Any, data: Data) -
 def test_an_encoder_cut_off_from_the_losses(healthy: Any, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     encode = healthy.network.encode
 
-    def detached(x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        z, skips = encode(x)
+    def detached(x: Tensor, source: int) -> tuple[Tensor, list[Tensor]]:
+        z, skips = encode(x, source)
         return z.detach(), [skip.detach() for skip in skips]
 
     monkeypatch.setattr(healthy.network, "encode", detached)
