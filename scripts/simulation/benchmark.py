@@ -138,7 +138,8 @@ _ITEM = {"image": "PD", "label": "PDFS", "image_clean": "PD_clean", "label_clean
 
 def write_sums(folder: Path) -> Path:
     """Write `SUMS`, a line per file below ``folder``, in the format of ``sha256sum -c``."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    # A hidden file, as the lock of a folder in the making, is no part of the set.
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS and path.name[0] != ".")
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}" for path in files
     ]

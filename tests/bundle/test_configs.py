@@ -144,7 +144,8 @@ def test_evaluation_scores_knees_that_training_never_saw() -> None:
 
 def test_a_diagnosis_looks_at_what_training_does() -> None:
     trained, diagnosed = load("train"), load("diagnose")
-    for name in ("loss", "optimizer", "augmentation", "loss_weights", "squared_below", "noisy_targets", "thresholds", "contrasts"):
+    settings = ("loss_weights", "squared_below", "noisy_targets", "thresholds", "contrasts")
+    for name in ("loss", "optimizer", "augmentation", *settings):
         assert diagnosed[name] == trained[name], name
     for name in ("preprocessing", "dataset"):
         assert diagnosed["train"][name] == trained["train"][name], name

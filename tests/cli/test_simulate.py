@@ -51,6 +51,8 @@ def test_a_part_of_the_benchmark(tmp_path: Path) -> None:
     assert main(["simulate", "-o", str(tmp_path / "out"), *options]) == 0
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"README.md", "SHA256SUMS", "manifest.json", "knee-01-sagittal", "knee-01-axial"} <= names
+    listed = [line.partition("  ")[2] for line in (tmp_path / "out" / "SHA256SUMS").read_text().splitlines()]
+    assert all((tmp_path / "out" / name).is_file() for name in listed)
 
 
 @pytest.mark.parametrize(
