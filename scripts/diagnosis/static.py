@@ -10,7 +10,7 @@ from scripts.diagnosis.evidence import NONE, REAL, ZEROS, Static
 from scripts.errors import UsageError
 from scripts.losses import TERMS
 
-_CROSS = {"no_skip": NONE, "zero_skip": ZEROS, "source_skip": REAL}
+_CROSS = {"no_skip": NONE, "zero_skip": ZEROS, "source_skip": REAL, "gated_skip": REAL}
 
 
 def static_evidence(

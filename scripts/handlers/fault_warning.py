@@ -14,6 +14,9 @@ from scripts.diagnosis.static import static_evidence
 from scripts.diagnosis.trend import read_trend
 from scripts.handlers.curves import CurvesCSV
 from scripts.handlers.ranks import is_first_rank
+from scripts.handlers.run_config import enclosing_config, look_up
+
+_OF_THE_NETWORK = ("cross_domain_strategy", "same_domain_use_skip")
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +29,11 @@ class FaultWarning:
 
     Args:
         curves: the run's table of losses.
-        settings: arguments of `scripts.diagnosis.static.static_evidence`.
+        settings: arguments of `scripts.diagnosis.static.static_evidence`; what the network's settings say of skips is
+            added.
         thresholds: those of `scripts.diagnosis.thresholds.Thresholds` that are to differ from their defaults.
         run_dir: folder of the run, for the command that the warning names.
+        network_id: id of the network's settings in the configuration; a network of another kind may have none of ours.
     """
 
     def __init__(
@@ -37,9 +42,15 @@ class FaultWarning:
         settings: Mapping[str, Any],
         thresholds: Mapping[str, float] | None = None,
         run_dir: str = "",
+        network_id: str = "network_def",
     ) -> None:
         self.curves = curves
-        self.static = static_evidence(**settings)
+        config = enclosing_config()
+        network = look_up(config, config.get(network_id, {}))
+        told = (
+            {name: network[name] for name in _OF_THE_NETWORK if name in network} if isinstance(network, Mapping) else {}
+        )
+        self.static = static_evidence(**{**told, **settings})
         self.thresholds = thresholds
         self.run_dir = run_dir
         self.warned = False

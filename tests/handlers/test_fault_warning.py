@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from monai.bundle import ConfigParser
 
 from scripts.handlers.curves import CurvesCSV
 from scripts.handlers.fault_warning import FaultWarning
@@ -32,6 +33,27 @@ def test_a_healthy_training_is_left_in_peace(toy: Any, run_dir: Path, caplog: py
 def test_a_fault_is_said_once(toy: Any, run_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
     (message,) = warnings_of(toy, run_dir, caplog, cross_domain_strategy="zero_skip")
     assert "skip dependency" in message and f"kneesynth diagnose {run_dir}" in message
+
+
+@pytest.mark.parametrize(
+    ("network", "asymmetric"),
+    [
+        ({"cross_domain_strategy": "zero_skip"}, True),
+        ({"cross_domain_strategy": "no_skip"}, False),
+        ({"width": 3}, False),
+    ],
+)
+def test_it_reads_what_the_configuration_says_of_any_network(network: Any, asymmetric: bool, run_dir: Path) -> None:
+    config = {
+        "network_def": network,
+        "curves": {"_target_": "scripts.handlers.curves.CurvesCSV", "run_dir": str(run_dir), "plot": False},
+        "warning": {
+            "_target_": "scripts.handlers.fault_warning.FaultWarning",
+            "curves": "@curves",
+            "settings": {"loss_weights": WEIGHTS},
+        },
+    }
+    assert ConfigParser(config).get_parsed_content("warning").static.asymmetric is asymmetric
 
 
 def test_a_flat_curve_is_said_when_it_shows(run_dir: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from scripts.networks import CrossContrastNet
 from scripts.study.cost import cost_of
 from scripts.study.direct import DirectPair
 from scripts.study.grid import GRIDS, Cell, read_grid
-from scripts.study.train_cell import EPOCHS, cell_config
+from scripts.study.train_cell import EPOCHS, cell_config, train_cell
 
 
 def direct(stride: int = 4) -> DirectPair:
@@ -85,3 +86,22 @@ def test_a_grid_that_is_not_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "grid.yaml").write_text("cells: {}\n", encoding="utf-8")
     with pytest.raises(UsageError, match="need"):
         read_grid(tmp_path / "grid.yaml")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ["basic_unet", "source_skip"])
+def test_a_cell_is_trained_once_and_within_its_budget(row: str, tmp_path: Path) -> None:
+    cell = next(one for one in read_grid("cpu") if one.name == row)
+    small = {
+        "simulated::studies": {"training": 1, "validation": 1, "test": 1},
+        "simulated::shape": [2, 32, 32],
+        "augmentation::size": [32, 32],
+    }
+    cell = replace(cell, settings={**cell.settings, **small}, budget=1.0)  # the least there is: a step per epoch
+    found = train_cell(cell, tmp_path / "cell", str(tmp_path / "cache"))
+    rows = (Path(found["run"]) / "curves.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 1 + EPOCHS and found["steps"] == EPOCHS
+    assert (Path(found["run"]) / "model.pt").is_file()
+    before = (Path(found["run"]) / "curves.csv").stat().st_mtime_ns
+    assert train_cell(cell, tmp_path / "cell", str(tmp_path / "cache")) == found
+    assert (Path(found["run"]) / "curves.csv").stat().st_mtime_ns == before
