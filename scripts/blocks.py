@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -38,16 +40,30 @@ def convolution(before: int, after: int, size: int = 3, stride: int = 1, gain: f
     return conv
 
 
+NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),
+    "batch": nn.BatchNorm2d,
+    "none": lambda channels: nn.Identity(),
+}
+"""Normalisations of a residual block, by name."""
+
+
 class ResidualBlock(nn.Module):
-    """``x + conv(act(conv(norm(x))))`` with instance normalisation.
+    """``x + conv(act(conv(norm(x))))``.
 
     The statistics of the whole slice are what tells tissue from coil shading: with normalisation of each pixel alone,
     training took several times as long to do better than a fixed intensity mapping.
+
+    Args:
+        channels: of input and output.
+        norm: one of `NORMS`.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: str = "instance") -> None:
         super().__init__()
-        self.norm = nn.InstanceNorm2d(channels, affine=True)
+        if norm not in NORMS:
+            raise ValueError(f"norm is {norm!r}; choose one of {', '.join(NORMS)}.")
+        self.norm = NORMS[norm](channels)
         self.conv1 = convolution(channels, channels)
         self.conv2 = convolution(channels, channels, gain=0.3 * SILU_GAIN)
 

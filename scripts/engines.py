@@ -105,7 +105,9 @@ class CrossContrastTrainer(SupervisedTrainer):
     def _average(self, ema: torch.nn.Module, steps: int) -> None:
         # The count of steps is known on the host and restored by a resume; asking a device for it would wait for it.
         decay = min(self.ema_decay, (1 + steps) / (10 + steps))
-        past, now = ([*module.state_dict().values()] for module in (ema, self.network))
+        states = ([*module.state_dict().values()] for module in (ema, self.network))
+        # Batch normalisation counts its batches, and a count has no average.
+        past, now = ([value for value in state if value.is_floating_point()] for state in states)
         torch._foreach_lerp_(past, now, 1 - decay)
 
 

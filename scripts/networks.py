@@ -24,9 +24,12 @@ class Encoder(nn.Module):
         in_channels: channels of the image.
         features: channels of the skip at strides 1, 2, 4, ...
         latent_channels: channels of the code, at stride ``2 ** len(features)``.
+        norm: normalisation in the residual blocks, one of `scripts.blocks.NORMS`.
     """
 
-    def __init__(self, in_channels: int, features: Sequence[int], latent_channels: int) -> None:
+    def __init__(
+        self, in_channels: int, features: Sequence[int], latent_channels: int, norm: str = "instance"
+    ) -> None:
         super().__init__()
         first = features[0]
         basis = IntensityBasis(in_channels)
@@ -34,10 +37,10 @@ class Encoder(nn.Module):
             basis, convolution(basis.out_channels, first), nn.SiLU(), convolution(first, first, gain=SILU_GAIN)
         )
         self.levels = nn.ModuleList(
-            nn.Sequential(nn.SiLU(), convolution(before, after, stride=2, gain=SILU_GAIN), ResidualBlock(after))
+            nn.Sequential(nn.SiLU(), convolution(before, after, stride=2, gain=SILU_GAIN), ResidualBlock(after, norm))
             for before, after in pairwise([*features, latent_channels])
         )
-        self.bottom = nn.Sequential(ResidualBlock(latent_channels), ChannelNorm(latent_channels))
+        self.bottom = nn.Sequential(ResidualBlock(latent_channels, norm), ChannelNorm(latent_channels))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """``(B, 1, H, W)``, sides multiples of the stride, to the code and the skips, finest first."""
@@ -76,13 +79,15 @@ class SkipGate(nn.Module):
 class DecoderLevel(nn.Module):
     """Double the resolution by interpolation and convolution (no checkerboard), then take in the skip, if any."""
 
-    def __init__(self, before: int, after: int, skip: int, residual: bool, dropout: float | None = None) -> None:
+    def __init__(
+        self, before: int, after: int, skip: int, residual: bool, dropout: float | None = None, norm: str = "instance"
+    ) -> None:
         super().__init__()
         self.gate = None if dropout is None else SkipGate(after, skip, dropout)
         # Before the interpolation, where it is four times cheaper.
         self.reduce = convolution(before, after, size=1, gain=SILU_GAIN)
         self.merge = convolution(after + skip, after)
-        self.refine = ResidualBlock(after) if residual else nn.Identity()
+        self.refine = ResidualBlock(after, norm) if residual else nn.Identity()
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor | None) -> torch.Tensor:
         """``(B, before, H, W)`` to ``(B, after, 2H, 2W)``."""
@@ -103,6 +108,7 @@ class Decoder(nn.Module):
         skip_features: channels of the encoder's skips, finest first; empty for a decoder without skips.
         out_channels: channels of the image.
         skip_dropout: chance that a gate drops its skip in training; None for skips without gates.
+        norm: normalisation in the residual blocks, one of `scripts.blocks.NORMS`.
     """
 
     def __init__(
@@ -112,12 +118,13 @@ class Decoder(nn.Module):
         skip_features: Sequence[int],
         out_channels: int,
         skip_dropout: float | None = None,
+        norm: str = "instance",
     ) -> None:
         super().__init__()
         widths = [latent_channels, *features]
         skips = list(reversed(skip_features)) if skip_features else [0] * len(features)
         self.levels = nn.ModuleList(
-            DecoderLevel(before, after, skip, residual=index + 1 < len(features), dropout=skip_dropout)
+            DecoderLevel(before, after, skip, index + 1 < len(features), skip_dropout, norm)
             for index, (before, after, skip) in enumerate(zip(widths[:-1], features, skips, strict=True))
         )
         self.head = nn.Sequential(nn.SiLU(), convolution(features[-1], out_channels, gain=0.1 * SILU_GAIN))
@@ -149,6 +156,7 @@ class CrossContrastNet(nn.Module):
             known failure; for study only.
         skip_dropout: with ``gated_skip``, the chance (0..1) that a gate drops its skip in training.
         shared_encoder: one encoder for both contrasts; otherwise each has its own.
+        norm: normalisation in the residual blocks: instance, batch or none.
         in_channels: channels of an image.
 
     Raises:
@@ -166,6 +174,7 @@ class CrossContrastNet(nn.Module):
         allow_asymmetric: bool = False,
         skip_dropout: float = 0.3,
         shared_encoder: bool = True,
+        norm: str = "instance",
         in_channels: int = 1,
     ) -> None:
         super().__init__()
@@ -180,12 +189,12 @@ class CrossContrastNet(nn.Module):
         self.zero_cross_skips = cross_domain_strategy == "zero_skip"
         self.use_skips = cross_domain_strategy != "no_skip"
         self.stride = 2 ** len(features)
-        self.encoder = Encoder(in_channels, features, latent)
-        self.encoder_b = None if shared_encoder else Encoder(in_channels, features, latent)
+        self.encoder = Encoder(in_channels, features, latent, norm)
+        self.encoder_b = None if shared_encoder else Encoder(in_channels, features, latent, norm)
         skips = features if self.use_skips else []
         dropout = skip_dropout if cross_domain_strategy == "gated_skip" else None
-        self.decoder_a = Decoder(latent, list(decoder_a["features"]), skips, in_channels, dropout)
-        self.decoder_b = Decoder(latent, list(decoder_b["features"]), skips, in_channels, dropout)
+        self.decoder_a = Decoder(latent, list(decoder_a["features"]), skips, in_channels, dropout, norm)
+        self.decoder_b = Decoder(latent, list(decoder_b["features"]), skips, in_channels, dropout, norm)
 
     def forward(self, x: torch.Tensor, target: int = 1) -> torch.Tensor:
         """Synthesise the other contrast.

@@ -46,6 +46,9 @@ def read_grid(source: str | Path) -> list[Cell]:
     A grid has ``scale`` (settings that all cells share), ``budget`` (operations per cell), ``seeds``, and ``cells``: by
     name the settings that make the row, with ``seeds`` of its own where it has other ones.
 
+    Returns:
+        The cells, one seed after the other, so that a study that is not finished has whole rows of the first.
+
     Raises:
         UsageError: for a grid that is not there, or lacks or misspells a key.
     """
@@ -62,4 +65,4 @@ def read_grid(source: str | Path) -> list[Cell]:
         own = dict(settings or {})
         seeds = own.pop("seeds", content["seeds"])
         cells += [Cell(str(name), int(seed), dict(content["scale"]) | own, float(content["budget"])) for seed in seeds]
-    return cells
+    return sorted(cells, key=lambda cell: cell.seed)
