@@ -27,9 +27,7 @@ class Encoder(nn.Module):
         norm: normalisation in the residual blocks, one of `scripts.blocks.NORMS`.
     """
 
-    def __init__(
-        self, in_channels: int, features: Sequence[int], latent_channels: int, norm: str = "instance"
-    ) -> None:
+    def __init__(self, in_channels: int, features: Sequence[int], latent_channels: int, norm: str = "instance") -> None:
         super().__init__()
         first = features[0]
         basis = IntensityBasis(in_channels)

@@ -217,3 +217,10 @@ class Evidence:
     measured: Measured | None = None
     trend: Trend | None = None
     epochs: int | None = None
+
+    @property
+    def epochs_done(self) -> int | None:
+        """Finished epochs, by the weights or else by the curves; None where nobody knows."""
+        if self.epochs is not None:
+            return self.epochs
+        return self.trend.epochs if self.trend is not None else None

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from scripts.diagnosis.evidence import Evidence, Measured, Static, Trend
+from scripts.diagnosis.judge import judge
 from scripts.diagnosis.next_command import next_command
 from scripts.diagnosis.report import as_json, write_report
 from scripts.diagnosis.thresholds import Thresholds
-from scripts.diagnosis.verdict import Verdict, judge
+from scripts.diagnosis.verdict import Verdict
 from scripts.errors import FaultFound, UsageError
 
 logger = logging.getLogger(__name__)

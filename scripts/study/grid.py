@@ -14,7 +14,7 @@ from scripts.bundle_config import read_config
 from scripts.errors import UsageError
 
 GRIDS = Path(__file__).parent / "grids"
-_KEYS = {"scale", "budget", "seeds", "cells"}
+_KEYS = {"scale", "budget", "seeds", "lesions", "default", "cells"}
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,33 @@ class Cell:
         return f"{self.name}-seed{self.seed}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
 
-def read_grid(source: str | Path) -> list[Cell]:
+@dataclass(frozen=True)
+class Grid:
+    """A whole study.
+
+    Args:
+        name: of the grid.
+        cells: one seed after the other, so that a study that is not finished has whole rows of the first.
+        default: the row that the others are compared with, knee by knee.
+        knees: held-out knees that are measured.
+        lesions: counterfactual pairs of each kind of lesion.
+        shape: slices, rows and columns of all of them.
+    """
+
+    name: str
+    cells: list[Cell]
+    default: str
+    knees: int
+    lesions: int
+    shape: tuple[int, int, int]
+
+
+def read_grid(source: str | Path) -> Grid:
     """Read a grid: a name of one that comes with the study, or a YAML file.
 
-    A grid has ``scale`` (settings that all cells share), ``budget`` (operations per cell), ``seeds``, and ``cells``: by
-    name the settings that make the row, with ``seeds`` of its own where it has other ones.
-
-    Returns:
-        The cells, one seed after the other, so that a study that is not finished has whole rows of the first.
+    A grid has ``scale`` (settings that all cells share, the sizes of the cohort among them), ``budget`` (operations per
+    cell), ``seeds``, ``lesions`` (pairs of each kind), ``default`` (a row) and ``cells``: by name the settings that
+    make the row, with ``seeds`` of its own where it has other ones.
 
     Raises:
         UsageError: for a grid that is not there, or lacks or misspells a key.
@@ -65,4 +84,17 @@ def read_grid(source: str | Path) -> list[Cell]:
         own = dict(settings or {})
         seeds = own.pop("seeds", content["seeds"])
         cells += [Cell(str(name), int(seed), dict(content["scale"]) | own, float(content["budget"])) for seed in seeds]
-    return sorted(cells, key=lambda cell: cell.seed)
+    if content["default"] not in content["cells"]:
+        raise UsageError(
+            f"grid {path.name} has no row {content['default']!r}; its default needs to be one of its cells."
+        )
+    scale = content["scale"]
+    slices, rows, columns = scale["simulated::shape"]
+    return Grid(
+        name=path.stem,
+        cells=sorted(cells, key=lambda cell: cell.seed),
+        default=str(content["default"]),
+        knees=int(scale["simulated::studies"]["test"]),
+        lesions=int(content["lesions"]),
+        shape=(int(slices), int(rows), int(columns)),
+    )

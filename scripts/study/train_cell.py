@@ -21,7 +21,7 @@ from scripts.synthesis.bundle import default_root
 
 EPOCHS = 12
 """Points of a cell's loss curve."""
-TRAINED, RUN = "trained.json", "run"
+TRAINED, RUN, CONFIG = "trained.json", "run", "train.yaml"
 
 
 def cell_config(cell: Cell, folder: Path, cache_dir: str) -> tuple[dict[str, Any], Cost]:
@@ -73,7 +73,7 @@ def train_cell(cell: Cell, folder: Path, cache_dir: str) -> dict[str, Any]:
         return found
     folder.mkdir(parents=True, exist_ok=True)
     config, cost = cell_config(cell, folder, cache_dir)
-    path = folder / "train.yaml"
+    path = folder / CONFIG
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     # In a process of its own: a study of hours does not depend on what one training leaves behind in memory.
     command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(path)]

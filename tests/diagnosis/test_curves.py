@@ -11,11 +11,12 @@ import pytest
 
 from scripts.bundle_config import read_config
 from scripts.diagnosis.evidence import Evidence, Static
+from scripts.diagnosis.judge import judge
 from scripts.diagnosis.run import diagnose
 from scripts.diagnosis.static import static_evidence
 from scripts.diagnosis.thresholds import Thresholds
 from scripts.diagnosis.trend import read_trend
-from scripts.diagnosis.verdict import Kind, judge
+from scripts.diagnosis.verdict import Kind
 from scripts.errors import FaultFound, UsageError
 
 WEIGHTS = {"content": 0.002, "recon": 0.05, "cross": 1.0}

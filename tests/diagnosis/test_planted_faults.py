@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from scripts.diagnosis.evidence import Evidence
-from scripts.diagnosis.verdict import Kind, Verdict, judge
+from scripts.diagnosis.judge import judge
+from scripts.diagnosis.verdict import Kind, Verdict
 
 Data = list[dict[str, Tensor]]
 

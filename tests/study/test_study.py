@@ -60,7 +60,7 @@ def test_skips_cost_arithmetic_and_counting_leaves_the_network_as_it_was() -> No
 
 @pytest.mark.parametrize("name", [path.stem for path in GRIDS.glob("*.yaml")])
 def test_each_row_of_a_grid_is_a_setting_of_its_own_and_can_be_built(name: str, tmp_path: Path) -> None:
-    cells = read_grid(name)
+    cells = read_grid(name).cells
     assert len({cell.key for cell in cells}) == len(cells)
     for row in {cell.name for cell in cells}:
         cell = next(one for one in cells if one.name == row)
@@ -91,7 +91,7 @@ def test_a_grid_that_is_not_one_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ["basic_unet", "source_skip"])
 def test_a_cell_is_trained_once_and_within_its_budget(row: str, tmp_path: Path) -> None:
-    cell = next(one for one in read_grid("cpu") if one.name == row)
+    cell = next(one for one in read_grid("cpu").cells if one.name == row)
     small = {
         "simulated::studies": {"training": 1, "validation": 1, "test": 1},
         "simulated::shape": [2, 32, 32],

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The held-out simulated knees that a study is measured on, and the counterfactual pairs with one kind of lesion."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from scripts.body import body_mask, body_scale
+from scripts.metrics.body import fill_body
+from scripts.simulation.cohort import SECTION_SEEDS
+from scripts.simulation.pathology.catalogue import DECOYS, KINDS
+from scripts.simulation.preset import load_preset
+from scripts.simulation.relaxation import tissue_table
+from scripts.simulation.scanner.acquire import acquire
+from scripts.simulation.study import (
+    SIMULATOR_VERSION,
+    Study,
+    draw_study,
+    simulate_study,
+    without_lesions,
+)
+
+Shape = tuple[int, int, int]
+
+LESIONS = (
+    "oedema",
+    "effusion",
+    "meniscal_tear",
+    "cartilage_defect",
+    "ligament_tear",
+    "baker_cyst",
+    "fat_oedema",
+    "ganglion_cyst",
+)
+"""Kinds of lesions that are looked at, each alone."""
+LESION_SEED, SEEDS_PER_KIND = 5_000_000, 10_000
+"""First seed of the knees with lesions, and how many each kind may use: no cohort reaches these."""
+LEAST_LESION = 4.0
+"""Voxels that a lesion changes, at the least: a smaller one lies beside the stack."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Knee:
+    """One knee, scanned as PD and as PDFS; images are float32 ``(2, D, H, W)``, PD first.
+
+    Args:
+        patient: its name.
+        sources: as scanned, noisy, each divided by its own bright end: what a synthesis is given.
+        quiet: the same scans without their noise, on the scale of the sources.
+        failed: the noisy PDFS of a scanner whose suppression fails in part of the knee, ``(D, H, W)``, on its own
+            scale.
+        targets: what a synthesis should give, noise-free, each divided by its own bright end.
+        sigma: standard deviation of the sources' noise at the isocentre, on their scale.
+        labels: structures, uint8 ``(D, H, W)``.
+        body: where to measure, boolean ``(D, H, W)``.
+    """
+
+    patient: str
+    sources: Tensor
+    quiet: Tensor
+    failed: Tensor
+    targets: Tensor
+    sigma: tuple[float, float]
+    labels: Tensor
+    body: Tensor
+
+
+@dataclass(frozen=True)
+class Twins:
+    """One knee with a lesion of one kind and without, on one scale; images are float32 ``(2, D, H, W)``, PD first.
+
+    Args:
+        patient: name of the knee.
+        kind: of the lesion.
+        sources: as scanned, with the lesion and without, with the same noise.
+        quiet: the same without noise.
+        targets: what a synthesis should give, with and without.
+        lesion: share of each voxel that the lesion changed, ``(D, H, W)``.
+        sigma: of the sources' noise at the isocentre, on their scale.
+        size: of the lesion as drawn [mm], the first where there are several.
+    """
+
+    patient: str
+    kind: str
+    sources: tuple[Tensor, Tensor]
+    quiet: tuple[Tensor, Tensor]
+    targets: tuple[Tensor, Tensor]
+    lesion: Tensor
+    sigma: tuple[float, float]
+    size: float
+
+
+def body_of(targets: Tensor) -> Tensor:
+    """The body in both contrasts, ``(2, D, H, W)``, noise-free."""
+    return fill_body(body_mask(targets[0]) | body_mask(targets[1]))
+
+
+def test_knees(count: int, shape: Shape, cache_dir: str | Path, workers: int = 2) -> list[Knee]:
+    """Knees of the test section, drawn as a clinic sees them, lesions and all; simulated once and kept.
+
+    Args:
+        count: how many.
+        shape: slices, rows and columns.
+        cache_dir: where simulated knees are kept.
+        workers: processes.
+    """
+    seeds = [SECTION_SEEDS["test"] + number for number in range(count)]
+    return _kept(_file(cache_dir, "knees", count, shape), partial(_knee, shape=shape), seeds, Knee, workers)
+
+
+def lesion_twins(kind: str, count: int, shape: Shape, cache_dir: str | Path, workers: int = 2) -> list[Twins]:
+    """Counterfactual pairs of knees with one kind of lesion; arguments as for `test_knees`, the kind is of `LESIONS`.
+
+    A lesion that lies beside the stack is passed over, and the next knee is drawn.
+    """
+    first = LESION_SEED + SEEDS_PER_KIND * LESIONS.index(kind)
+    seeds = [first + number for number in range(count)]
+    make = partial(_twins, kind=kind, shape=shape, step=count)
+    return _kept(_file(cache_dir, f"twins-{kind}", count, shape), make, seeds, Twins, workers)
+
+
+def _file(cache_dir: str | Path, what: str, count: int, shape: Shape) -> Path:
+    return Path(cache_dir) / f"study-v{SIMULATOR_VERSION}-{what}-{count}-{'x'.join(map(str, shape))}.pt"
+
+
+_Made = TypeVar("_Made", Knee, Twins)
+
+
+def _kept(
+    path: Path, make: Callable[[int], _Made], seeds: Sequence[int], kind: type[_Made], workers: int
+) -> list[_Made]:
+    """What was made before, or is made now, in half precision as cohorts are."""
+    if not path.is_file():
+        logger.info("simulating %d knees for %s", len(seeds), path.name)
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_alone) as pool:
+            made = [asdict(one) for one in pool.map(make, seeds)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial_path = path.with_suffix(".partial")
+        torch.save(_precision(made, torch.float32, torch.float16), partial_path)
+        partial_path.replace(path)
+    found = _precision(torch.load(path, weights_only=True), torch.float16, torch.float32)
+    return [kind(**one) for one in found]
+
+
+def _precision(content: Any, before: torch.dtype, after: torch.dtype) -> Any:
+    if isinstance(content, Tensor):
+        return content.to(after) if content.dtype == before else content
+    if isinstance(content, dict):
+        return {key: _precision(value, before, after) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return type(content)(_precision(value, before, after) for value in content)
+    return content
+
+
+def _alone() -> None:
+    torch.set_num_threads(1)
+
+
+def _knee(seed: int, shape: Shape) -> Knee:
+    parameters = draw_study(seed, shape=shape)
+    study = simulate_study(parameters)
+    given, asked = _scales(study.noisy), _scales(study.clean)
+    targets = study.clean / asked
+    return Knee(
+        patient=f"sim-{seed:08d}",
+        sources=study.noisy / given,
+        quiet=_quiet(study) / given,
+        failed=_failed(seed, shape),
+        targets=targets,
+        sigma=_sigma(study, given),
+        labels=study.labels,
+        body=body_of(targets),
+    )
+
+
+def _twins(seed: int, kind: str, shape: Shape, step: int) -> Twins:
+    chances = {name: float(name == kind) for name in KINDS if name not in DECOYS}
+    for number in range(seed, LESION_SEED + SEEDS_PER_KIND * (LESIONS.index(kind) + 1), step):
+        # The fixed set's preset: nothing moves between the scans, and suppression does not fail.
+        parameters = draw_study(number, "benchmark-v1", shape=shape, pathology=chances)
+        present, absent = simulate_study(parameters), simulate_study(without_lesions(parameters))
+        lesion = (present.lesion - absent.lesion).clamp_min(0)
+        if float(lesion.sum()) >= LEAST_LESION:
+            break
+    else:
+        raise ValueError(
+            f"no knee after {seed} has a lesion of kind {kind} within a stack of {shape}; take a larger one."
+        )
+    given, asked = _scales(absent.noisy), _scales(absent.clean)
+    return Twins(
+        patient=f"sim-{number:08d}",
+        kind=kind,
+        sources=(present.noisy / given, absent.noisy / given),
+        quiet=(_quiet(present) / given, _quiet(absent) / given),
+        targets=(present.clean / asked, absent.clean / asked),
+        lesion=lesion,
+        sigma=_sigma(absent, given),
+        size=next(one.size_mm for one in parameters.lesions if one.name == kind),
+    )
+
+
+def _scales(volumes: Tensor) -> Tensor:
+    return torch.tensor([body_scale(volume) for volume in volumes]).view(-1, 1, 1, 1)
+
+
+def _failed(seed: int, shape: Shape) -> Tensor:
+    preset = load_preset("clinical")
+    field = preset["scanner"]["field"] | {"failure_chance": 1.0}
+    pdfs = simulate_study(draw_study(seed, preset | {"scanner": preset["scanner"] | {"field": field}}, shape=shape))
+    return pdfs.noisy[1] / body_scale(pdfs.noisy[1])
+
+
+def _sigma(study: Study, scales: Tensor) -> tuple[float, float]:
+    pd, pdfs = (sigma / float(scale) for sigma, scale in zip(study.sigma, scales, strict=True))
+    return pd, pdfs
+
+
+def _quiet(study: Study) -> Tensor:
+    """Both scans of a study without their noise."""
+    parameters = study.parameters
+    tissues, around = tissue_table(parameters.tissues), parameters.scanner.environment
+    images = [acquire(study.maps, scan, tissues, around, 0, noise=False).clean for scan in parameters.scans]
+    return torch.stack(images)
