@@ -17,7 +17,7 @@ from monai.utils.enums import CommonKeys as Keys
 
 from scripts.body import body_mask
 from scripts.inferers import has_fast_bfloat16
-from scripts.losses import TERMS
+from scripts.losses import TERMS, CrossContrastLoss
 from scripts.metrics.body import fill_body
 from scripts.networks import CrossContrastNet
 
@@ -42,8 +42,8 @@ class CrossContrastTrainer(SupervisedTrainer):
         ema_decay: weight of the past after many steps; after ``n`` steps it is at most ``(1 + n) / (10 + n)``, so that
             the average forgets its start.
         train_handlers: handlers, in the order in which they act.
-        kwargs: those of `monai.engines.SupervisedTrainer`; the network has a ``pair`` method, whose result and both
-            targets the loss function takes.
+        kwargs: those of `monai.engines.SupervisedTrainer`; the network has a ``pair`` method, and the loss function is
+            a `scripts.losses.CrossContrastLoss`.
     """
 
     def __init__(
@@ -88,9 +88,10 @@ class CrossContrastTrainer(SupervisedTrainer):
             inputs = (inputs[0] * gain[:, 0], inputs[1] * gain[:, 1])
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
+        loss = cast(CrossContrastLoss, self.loss_function)
         with torch.autocast(a.device.type, dtype=torch.bfloat16, enabled=self.autocast):
-            paths = cast(CrossContrastNet, self.network).pair(*inputs)
-        terms = self.loss_function(paths, a, b)
+            paths = cast(CrossContrastNet, self.network).pair(*inputs, same_domain=loss.needs_same_domain)
+        terms = loss(paths, a, b, inputs)
         terms["loss"].backward()
         if self.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)

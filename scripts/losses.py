@@ -3,42 +3,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from monai.losses import SSIMLoss
 
 TERMS = ("content", "recon", "cross")
 
 
 class CrossContrastLoss(nn.Module):
-    """Weighted sum of content, recon and cross.
+    """Weighted sum of content, recon and cross, and of what may be added to cross.
 
     ``content = |z_a - z_b|``, ``recon = |a_from_a - a| + |b_from_b - b|``, ``cross = |b_from_a - b| + |a_from_b - a|``,
     each ``| |`` the mean absolute difference. Images may instead be compared by the smooth absolute difference (Huber's
     over its threshold): a network that cannot tell fat from fluid yet answers the median, which is fat, to the absolute
-    difference, and the mean, from which it can be corrected, to the squared one.
+    difference, and the mean, from which it can be corrected, to the squared one. ``structure`` is 1 - SSIM of both
+    cross images (MONAI's, windows of 11 pixels), ``edges`` the mean absolute difference of their gradients.
 
     Args:
-        weights: one weight per term of `TERMS`.
+        weights: one weight for each of `TERMS`.
         squared_below: differences between images below this count squared, ``d^2 / (2 squared_below)``, those above as
             ``d - squared_below / 2``; 0 is the absolute difference.
+        recon_of: what same-domain paths are compared with: ``target``, which has no noise where targets have none, so
+            that recon denoises; or ``input``, so that recon is the identity, noise and all.
+        content_anchor: ``a`` or ``b``: that contrast's code is not moved by content, the other is drawn to it; None
+            moves both.
+        structure: weight of the term of that name; without one it is not computed.
+        edges: likewise.
 
     Raises:
-        ValueError: for a missing, unknown or negative weight, or a negative threshold.
+        ValueError: for a missing, unknown or negative weight, a negative threshold or an unknown choice.
     """
 
-    def __init__(self, weights: Mapping[str, float], squared_below: float = 0.0) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        squared_below: float = 0.0,
+        recon_of: str = "target",
+        content_anchor: str | None = None,
+        structure: float = 0.0,
+        edges: float = 0.0,
+    ) -> None:
         super().__init__()
         if set(weights) != set(TERMS) or min(weights.values()) < 0:
             raise ValueError(f"loss_weights is {dict(weights)}; need one weight >= 0 for each of {', '.join(TERMS)}.")
+        if structure < 0 or edges < 0:
+            raise ValueError(f"structure weighs {structure:g} and edges {edges:g}; need weights >= 0.")
         if squared_below < 0:
             raise ValueError(f"squared_below is {squared_below:g}; need 0 or a positive difference between images.")
-        self.weights = {term: float(weights[term]) for term in TERMS}
+        if recon_of not in ("target", "input") or content_anchor not in (None, "a", "b"):
+            raise ValueError(
+                f"recon_of is {recon_of!r} and content_anchor {content_anchor!r}; need target or input, and a, b or "
+                "nothing."
+            )
+        extras = {"structure": float(structure), "edges": float(edges)}
+        self.weights = {term: float(weights[term]) for term in TERMS} | {k: v for k, v in extras.items() if v > 0}
         self.squared_below = float(squared_below)
+        self.recon_of, self.content_anchor = recon_of, content_anchor
+        self.extras = {term: _EXTRA[term]() for term in extras if term in self.weights}
 
-    def forward(self, paths: Mapping[str, torch.Tensor], a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
+    @property
+    def needs_same_domain(self) -> bool:
+        """Whether same-domain paths count; where they do not, they need not be computed."""
+        return self.weights["recon"] > 0
+
+    def forward(
+        self,
+        paths: Mapping[str, torch.Tensor],
+        a: torch.Tensor,
+        b: torch.Tensor,
+        inputs: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> dict[str, torch.Tensor]:
         """Compute the terms.
 
         Args:
@@ -46,6 +83,7 @@ class CrossContrastLoss(nn.Module):
                 them out, and their terms are zero.
             a: target of contrast ``a``, ``(B, 1, H, W)``.
             b: target of contrast ``b``.
+            inputs: what the network was given of both contrasts; the targets if None.
 
         Returns:
             Scalars ``loss`` (weighted) and one per term (unweighted), in float32.
@@ -55,10 +93,35 @@ class CrossContrastLoss(nn.Module):
             return F.smooth_l1_loss(paths[x].float(), y.float(), beta=self.squared_below)
 
         nothing = torch.zeros((), device=a.device)
+        same_a, same_b = (a, b) if self.recon_of == "target" or inputs is None else inputs
         terms = {
-            "content": F.l1_loss(paths["z_a"].float(), paths["z_b"].float()) if "z_a" in paths else nothing,
-            "recon": distance("a_from_a", a) + distance("b_from_b", b) if "a_from_a" in paths else nothing,
+            "content": self._content(paths["z_a"].float(), paths["z_b"].float()) if "z_a" in paths else nothing,
+            "recon": distance("a_from_a", same_a) + distance("b_from_b", same_b) if "a_from_a" in paths else nothing,
             "cross": distance("b_from_a", b) + distance("a_from_b", a),
         }
-        loss = sum((weight * terms[term] for term, weight in self.weights.items()), nothing)
+        for term, compare in self.extras.items():
+            terms[term] = sum((compare(paths[x].float(), y.float()) for x, y in _crossing(a, b)), nothing)
+        loss = sum((self.weights[term] * value for term, value in terms.items()), nothing)
         return {"loss": loss, **terms}
+
+    def _content(self, z_a: torch.Tensor, z_b: torch.Tensor) -> torch.Tensor:
+        if self.content_anchor == "a":
+            z_a = z_a.detach()
+        elif self.content_anchor == "b":
+            z_b = z_b.detach()
+        return F.l1_loss(z_a, z_b)
+
+
+def _crossing(a: torch.Tensor, b: torch.Tensor) -> tuple[tuple[str, torch.Tensor], ...]:
+    return (("b_from_a", b), ("a_from_b", a))
+
+
+class _Edges(nn.Module):
+    """Mean absolute difference of finite differences along rows and columns."""
+
+    def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        error = prediction - target
+        return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+
+
+_EXTRA: dict[str, Callable[[], nn.Module]] = {"structure": lambda: SSIMLoss(spatial_dims=2), "edges": _Edges}

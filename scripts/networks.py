@@ -235,18 +235,25 @@ class CrossContrastNet(nn.Module):
         return self.decoder_b(z, skips)
 
     @torch.jit.unused
-    def pair(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
-        """All four paths of a registered pair.
+    def pair(self, a: torch.Tensor, b: torch.Tensor, same_domain: bool = True) -> dict[str, torch.Tensor]:
+        """All four paths of a registered pair, or the two that cross.
 
         Args:
             a: slices of contrast ``a``, ``(B, 1, H, W)``.
             b: the same slices of contrast ``b``.
+            same_domain: whether to decode each code to its own contrast as well.
 
         Returns:
             ``z_a``, ``z_b``, ``a_from_a``, ``b_from_b`` (same domain), ``b_from_a`` and ``a_from_b`` (cross).
         """
         height, width = a.shape[-2:]
         z, skips = self.encode_pair(a, b)
+        z_a, z_b = z.chunk(2)
+        if not same_domain:
+            crossing = [torch.zeros_like(skip) for skip in skips] if self.zero_cross_skips else skips
+            b_from_a = self.decode(z_a, [skip.chunk(2)[0] for skip in crossing], 1)[..., :height, :width]
+            a_from_b = self.decode(z_b, [skip.chunk(2)[1] for skip in crossing], 0)[..., :height, :width]
+            return {"z_a": z_a, "z_b": z_b, "b_from_a": b_from_a, "a_from_b": a_from_b}
 
         def decode(target: int) -> tuple[torch.Tensor, torch.Tensor]:
             seen = [self._mute(skip, mute_first=target == 1) for skip in skips] if self.zero_cross_skips else skips
@@ -255,7 +262,6 @@ class CrossContrastNet(nn.Module):
 
         a_from_a, a_from_b = decode(0)
         b_from_a, b_from_b = decode(1)
-        z_a, z_b = z.chunk(2)
         return {
             "z_a": z_a, "z_b": z_b,
             "a_from_a": a_from_a, "b_from_b": b_from_b, "b_from_a": b_from_a, "a_from_b": a_from_b,

@@ -13,8 +13,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from scripts.losses import CrossContrastLoss
 from scripts.networks import CrossContrastNet
 
-LOSS_WEIGHTS = {"content": 1.0, "recon": 1.0, "cross": 1.0}
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -35,12 +33,13 @@ class Cost:
         return asdict(self)
 
 
-def cost_of(network: nn.Module, size: tuple[int, int]) -> Cost:
+def cost_of(network: nn.Module, size: tuple[int, int], recon: float = 1.0) -> Cost:
     """Count the operations of convolutions and matrix products, as `torch.utils.flop_counter` does.
 
     Args:
         network: a `CrossContrastNet` or what behaves like one.
         size: rows and columns of a slice.
+        recon: weight of the recon loss; without it the same-domain paths are not computed.
     """
     device = next(network.parameters()).device
     image = torch.rand(1, 1, *size, device=device)
@@ -48,8 +47,9 @@ def cost_of(network: nn.Module, size: tuple[int, int]) -> Cost:
     with FlopCounterMode(display=False) as once, torch.no_grad():
         network.eval()(image)
     with FlopCounterMode(display=False) as step:
-        paths = cast(CrossContrastNet, network.train()).pair(image, image.flip(-1))
-        CrossContrastLoss(LOSS_WEIGHTS)(paths, image, image)["loss"].backward()
+        loss = CrossContrastLoss({"content": 1.0, "recon": recon, "cross": 1.0})
+        paths = cast(CrossContrastNet, network.train()).pair(image, image.flip(-1), loss.needs_same_domain)
+        loss(paths, image, image)["loss"].backward()
     network.zero_grad(set_to_none=True)
     network.train(was_training)
     parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -34,6 +34,6 @@ class DirectPair(nn.Module):
         out: torch.Tensor = (self.a_to_b if target == 1 else self.b_to_a)(padded)
         return out[..., :height, :width]
 
-    def pair(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
+    def pair(self, a: torch.Tensor, b: torch.Tensor, same_domain: bool = True) -> dict[str, torch.Tensor]:
         """Both directions of a registered pair: ``b_from_a`` and ``a_from_b``; there is no code and no other path."""
         return {"b_from_a": self(a, 1), "a_from_b": self(b, 0)}

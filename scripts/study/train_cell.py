@@ -40,7 +40,7 @@ def cell_config(cell: Cell, folder: Path, cache_dir: str) -> tuple[dict[str, Any
     config = load_config(default_root() / "configs" / "train.yaml", [dict(cell.settings), fixed])
     config["run_dir"]["run_dir"] = str(folder / RUN)  # continued where it holds a run, else started
     size = tuple(config["augmentation"]["size"])
-    cost = cost_of(network_of(config), (size[0], size[1]))
+    cost = cost_of(network_of(config), (size[0], size[1]), config["loss_weights"]["recon"])
     steps = cell.budget / (cost.step_flops * config["batch_size"])
     config["samples_per_epoch"] = max(1, round(steps / EPOCHS)) * config["batch_size"]
     return config, cost

@@ -192,6 +192,52 @@ def test_each_term_reaches_the_network_with_a_finite_gradient() -> None:
         assert float(gradient.abs().sum()) > 0
 
 
+def test_recon_is_of_the_target_or_of_what_was_given() -> None:
+    a, b = pair()
+    noisy = a + 0.1, b - 0.3
+    assert float(CrossContrastLoss(WEIGHTS)(perfect(a, b), a, b, noisy)["recon"]) == 0
+    identity = CrossContrastLoss(WEIGHTS, recon_of="input")
+    assert float(identity(perfect(a, b), a, b, noisy)["recon"]) == pytest.approx(0.4, rel=1e-5)
+    assert float(identity(perfect(a, b), a, b)["recon"]) == 0
+    with pytest.raises(ValueError, match="recon_of"):
+        CrossContrastLoss(WEIGHTS, recon_of="noise")
+
+
+@pytest.mark.parametrize(("anchor", "moved"), [(None, {"a", "b"}), ("a", {"b"}), ("b", {"a"})])
+def test_content_leaves_the_code_of_its_anchor_alone(anchor: str | None, moved: set[str]) -> None:
+    codes = {name: torch.rand(1, 4, 3, 3, requires_grad=True) for name in "ab"}
+    image = torch.zeros(1, 1, 8, 8)
+    paths = {"z_a": codes["a"], "z_b": codes["b"], "b_from_a": image, "a_from_b": image}
+    CrossContrastLoss(WEIGHTS, content_anchor=anchor)(paths, image, image)["content"].backward()
+    assert {name for name, code in codes.items() if code.grad is not None} == moved
+
+
+def test_structure_and_edges_count_only_with_a_weight() -> None:
+    a, b = torch.rand(2, 1, 24, 24), torch.rand(2, 1, 24, 24)
+    loss = CrossContrastLoss(WEIGHTS, structure=2.0, edges=3.0)
+    assert set(CrossContrastLoss(WEIGHTS)(perfect(a, b), a, b)) == {"loss", "content", "recon", "cross"}
+    terms = loss(perfect(a, b), a, b)
+    assert all(float(value) == pytest.approx(0, abs=1e-5) for value in terms.values())
+    # A constant has no edges; half the contrast has half of them.
+    off = perfect(a, b) | {"b_from_a": b + 0.5, "a_from_b": a / 2}
+    terms = loss(off, a, b)
+    steps = a.diff(dim=-1).abs().mean() + a.diff(dim=-2).abs().mean()
+    assert float(terms["edges"]) == pytest.approx(float(steps) / 2, rel=1e-4)
+    assert 0.1 < float(terms["structure"]) < 2
+    expected = terms["cross"] + 2 * terms["structure"] + 3 * terms["edges"]
+    assert float(terms["loss"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_paths_that_cross_are_the_same_without_the_others(strategy: str) -> None:
+    net, (a, b) = network(strategy).eval(), pair()
+    with torch.no_grad():
+        whole, part = net.pair(a, b), net.pair(a, b, same_domain=False)
+    assert set(part) == {"z_a", "z_b", "b_from_a", "a_from_b"}
+    for name, image in part.items():
+        torch.testing.assert_close(image, whole[name])
+
+
 @pytest.mark.parametrize("weights", [{"content": 1.0}, WEIGHTS | {"cycle": 1.0}, WEIGHTS | {"recon": -1.0}])
 def test_wrong_weights_are_refused(weights: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="loss_weights"):
