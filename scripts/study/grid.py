@@ -26,17 +26,20 @@ class Cell:
         seed: of weights, order and augmentation.
         settings: ids and values on top of ``train.yaml``.
         budget: floating-point operations of all training steps.
+        adversarial: trained as pix2pix, see `scripts.study.pix2pix`, and not by ``train.yaml``.
     """
 
     name: str
     seed: int
     settings: Mapping[str, Any]
     budget: float
+    adversarial: bool = False
 
     @property
     def key(self) -> str:
         """Name of the cell's folder: its row, its seed, and a hash of what it is trained with."""
-        content = json.dumps([dict(self.settings), self.budget], sort_keys=True, default=str)
+        told = [dict(self.settings), self.budget] + (["adversarial"] if self.adversarial else [])
+        content = json.dumps(told, sort_keys=True, default=str)
         return f"{self.name}-seed{self.seed}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
 
@@ -66,7 +69,7 @@ def read_grid(source: str | Path) -> Grid:
 
     A grid has ``scale`` (settings that all cells share, the sizes of the cohort among them), ``budget`` (operations per
     cell), ``seeds``, ``lesions`` (pairs of each kind), ``default`` (a row) and ``cells``: by name the settings that
-    make the row, with ``seeds`` of its own where it has other ones.
+    make the row, with ``seeds`` of its own where it has other ones, and ``adversarial`` for pix2pix.
 
     Raises:
         UsageError: for a grid that is not there, or lacks or misspells a key.
@@ -83,7 +86,9 @@ def read_grid(source: str | Path) -> Grid:
     for name, settings in content["cells"].items():
         own = dict(settings or {})
         seeds = own.pop("seeds", content["seeds"])
-        cells += [Cell(str(name), int(seed), dict(content["scale"]) | own, float(content["budget"])) for seed in seeds]
+        adversarial = bool(own.pop("adversarial", False))
+        told = dict(content["scale"]) | own
+        cells += [Cell(str(name), int(seed), told, float(content["budget"]), adversarial) for seed in seeds]
     if content["default"] not in content["cells"]:
         raise UsageError(
             f"grid {path.name} has no row {content['default']!r}; its default needs to be one of its cells."

@@ -17,6 +17,7 @@ from scripts.bundle_config import load_config
 from scripts.errors import KneeSynthError
 from scripts.study.cost import Cost, cost_of
 from scripts.study.grid import Cell
+from scripts.study.pix2pix import train_pix2pix
 from scripts.synthesis.bundle import default_root
 
 EPOCHS = 12
@@ -69,12 +70,23 @@ def train_cell(cell: Cell, folder: Path, cache_dir: str) -> dict[str, Any]:
     """
     done = folder / TRAINED
     if done.is_file():
-        found: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
-        return found
+        before: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+        return before
     folder.mkdir(parents=True, exist_ok=True)
     config, cost = cell_config(cell, folder, cache_dir)
     path = folder / CONFIG
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    found = {"run": str(folder / RUN), **cost.as_row()}
+    if cell.adversarial:
+        found |= train_pix2pix(config, folder / RUN, EPOCHS, cell.budget)
+    else:
+        found["steps"] = EPOCHS * config["samples_per_epoch"] // config["batch_size"]
+        _run(cell, path)
+    done.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return found
+
+
+def _run(cell: Cell, path: Path) -> None:
     # In a process of its own: a study of hours does not depend on what one training leaves behind in memory.
     command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(path)]
     command += ["--meta_file", str(default_root() / "configs" / "metadata.json")]
@@ -83,7 +95,3 @@ def train_cell(cell: Cell, folder: Path, cache_dir: str) -> dict[str, Any]:
         raise KneeSynthError(
             f"the training of {cell.key} ended with exit code {outcome.returncode}; see its log above."
         )
-    steps = EPOCHS * config["samples_per_epoch"] // config["batch_size"]
-    found = {"run": str(folder / RUN), "steps": steps, **cost.as_row()}
-    done.write_text(json.dumps(found, indent=1), encoding="utf-8")
-    return found
