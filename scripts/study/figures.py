@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The study's figures: how cross falls, and what quality costs in leakage and in arithmetic."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from scripts.handlers.files import write_atomically
+from scripts.study.grid import Grid
+from scripts.study.page import DIRECTIONS
+from scripts.study.table import Line, RowCost
+from scripts.study.train_cell import RUN
+
+# Okabe and Ito's colours and markers of their own: told apart without colour too.
+_STYLES = (
+    ("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"),
+    ("#222222", "X"), ("#999999", "*"),
+)  # fmt: skip
+_SIZE = (10.0, 4.2)
+
+
+def draw_cross_curves(grid: Grid, out: Path, rows: Sequence[str], path: Path) -> None:
+    """Cross loss over epochs: on the left the named rows, on the right all rows whose name begins with ``zero_skip``.
+
+    Every seed is a line. Rows whose images are compared by the absolute difference alone are left out, since their
+    loss has another scale.
+
+    Args:
+        grid: of the study.
+        out: its folder.
+        rows: of the left panel.
+        path: the picture.
+    """
+    figure, axes = _figure(2)
+    names = dict.fromkeys(cell.name for cell in grid.cells if cell.settings.get("squared_below") != 0)
+    panels = ([row for row in rows if row in names], [row for row in names if row.startswith("zero_skip")])
+    for axis, shown, title in zip(axes, panels, ("Strategies", "zero_skip, one factor at a time"), strict=True):
+        for row, (colour, marker) in zip(shown, _STYLES * 2, strict=False):
+            label: str | None = row
+            for cell in grid.cells:
+                curve = _curve(out / "cells" / cell.key / RUN / "curves.csv") if cell.name == row else []
+                if curve:
+                    epochs = range(1, len(curve) + 1)
+                    axis.plot(epochs, curve, color=colour, marker=marker, markersize=3, lw=1.2, label=label)
+                    label = None
+        axis.set(title=title, xlabel="epoch of equal arithmetic", ylabel="cross loss in training")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=7)
+    _save(figure, path)
+
+
+def draw_quality(
+    lines: Sequence[Line], costs: Sequence[RowCost], rows: Sequence[str], leak: Path, compute: Path
+) -> None:
+    """PSNR against noise leakage, and against the arithmetic of a slice, one panel per direction.
+
+    Args:
+        lines: of the study.
+        costs: of its rows.
+        rows: which to draw.
+        leak: the first picture.
+        compute: the second.
+    """
+    by_key = {(line.row, line.direction, line.measure): line for line in lines}
+    flops = {cost.row: cost.slice_gflop for cost in costs}
+    for path, measure in ((leak, "nli_muscle_snr10"), (compute, "")):
+        figure, axes = _figure(2)
+        for axis, direction in zip(axes, DIRECTIONS, strict=True):
+            for row, (colour, marker) in zip(rows, _STYLES * 3, strict=False):
+                quality = by_key.get((row, direction, "psnr"))
+                along = by_key[row, direction, measure].mean if measure and quality else flops.get(row)
+                if quality is None or along is None:
+                    continue
+                spread = [[quality.mean - quality.low], [quality.high - quality.mean]]
+                axis.errorbar(
+                    along, quality.mean, yerr=spread, color=colour, marker=marker, capsize=2, label=row, ls=""
+                )
+            if measure:
+                _mark_wiener(axis, by_key, direction)
+            axis.set(title=direction, ylabel="PSNR, clean target [dB]")
+            axis.set_xlabel("noise leakage in muscle at SNR 10" if measure else "GFLOP per slice")
+            axis.grid(alpha=0.3)
+        axes[0].legend(fontsize=7)
+        _save(figure, path)
+
+
+def _mark_wiener(axis: Axes, by_key: dict[tuple[str, str, str], Line], direction: str) -> None:
+    reference = next((line for key, line in by_key.items() if key[1:] == (direction, "wiener_muscle_snr10")), None)
+    if reference is not None:
+        axis.axvline(reference.mean, color="#777777", ls="--", lw=1)
+        axis.annotate("Wiener", (reference.mean, 0.02), xycoords=("data", "axes fraction"), fontsize=7, color="#777777")
+
+
+def _curve(path: Path) -> list[float]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as stream:
+        return [float(row["cross"]) for row in csv.DictReader(stream)]
+
+
+def _figure(columns: int) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=_SIZE, dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, columns, squeeze=False).flatten().tolist()
+
+
+def _save(figure: Figure, path: Path) -> None:
+    write_atomically(path, lambda stream: figure.savefig(stream, format="png"))
