@@ -14,7 +14,7 @@ from scripts.handlers.files import write_text_atomically
 from scripts.study.baselines import FITS, TISSUE_GAINS, TISSUE_MEANS
 from scripts.study.figures import draw_cross_curves, draw_quality
 from scripts.study.grid import Grid, read_grid
-from scripts.study.knees import LESIONS, lesion_twins, test_knees
+from scripts.study.knees import LESIONS, held_out_knees, lesion_twins
 from scripts.study.measure_cell import measure_baseline_once, measure_cell
 from scripts.study.page import cost_table, quality_tables
 from scripts.study.table import Line, RowCost, study_costs, study_lines, write_csv
@@ -36,7 +36,7 @@ def study(
     if table:
         write_results(plan, out)
         return
-    knees = test_knees(plan.knees, plan.shape, cache)
+    knees = held_out_knees(plan.knees, plan.shape, cache)
     twins = [pair for kind in LESIONS for pair in lesion_twins(kind, plan.lesions, plan.shape, cache)]
     for name in (*FITS, TISSUE_GAINS, TISSUE_MEANS):
         measure_baseline_once(name, out / "baselines" / name.replace(" ", "_"), knees, twins)

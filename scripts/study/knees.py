@@ -107,7 +107,7 @@ def body_of(targets: Tensor) -> Tensor:
     return fill_body(body_mask(targets[0]) | body_mask(targets[1]))
 
 
-def test_knees(count: int, shape: Shape, cache_dir: str | Path, workers: int = 2) -> list[Knee]:
+def held_out_knees(count: int, shape: Shape, cache_dir: str | Path, workers: int = 2) -> list[Knee]:
     """Knees of the test section, drawn as a clinic sees them, lesions and all; simulated once and kept.
 
     Args:
@@ -121,7 +121,7 @@ def test_knees(count: int, shape: Shape, cache_dir: str | Path, workers: int = 2
 
 
 def lesion_twins(kind: str, count: int, shape: Shape, cache_dir: str | Path, workers: int = 2) -> list[Twins]:
-    """Counterfactual pairs of knees with one kind of lesion; arguments as for `test_knees`, the kind is of `LESIONS`.
+    """Counterfactual pairs of knees with a kind of lesion, of `LESIONS`; other arguments as for `held_out_knees`.
 
     A lesion that lies beside the stack is passed over, and the next knee is drawn.
     """
@@ -144,8 +144,12 @@ def _kept(
     """What was made before, or is made now, in half precision as cohorts are."""
     if not path.is_file():
         logger.info("simulating %d knees for %s", len(seeds), path.name)
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_alone) as pool:
-            made = [asdict(one) for one in pool.map(make, seeds)]
+        if workers == 1:
+            made = [asdict(make(seed)) for seed in seeds]
+        else:
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(workers, mp_context=context, initializer=_alone) as pool:
+                made = [asdict(one) for one in pool.map(make, seeds)]
         path.parent.mkdir(parents=True, exist_ok=True)
         partial_path = path.with_suffix(".partial")
         torch.save(_precision(made, torch.float32, torch.float16), partial_path)
