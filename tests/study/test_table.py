@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the numbers of all cells to the study's table."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scripts.study.grid import Cell, Grid
+from scripts.study.measure import Measured, MeasuredLesion
+from scripts.study.measure_cell import _write, read_measured
+from scripts.study.page import cost_table, quality_tables
+from scripts.study.table import LESION_SLOPE, Line, study_costs, study_lines, write_csv
+from scripts.study.train_cell import TRAINED
+
+DIRECTION = "PD to PDFS"
+KNEES = [f"sim-{number}" for number in range(8)]
+
+
+def grid(cells: dict[str, int]) -> Grid:
+    made = [
+        Cell(name, seed, {"learning_rate": len(name)}, 1e12) for name, seeds in cells.items() for seed in range(seeds)
+    ]
+    return Grid("test", sorted(made, key=lambda cell: cell.seed), "ours", len(KNEES), 1, (2, 16, 16))
+
+
+def fill(folder: Path, level: float, slope: float = 1.0, skip: str = "") -> None:
+    """A cell whose PSNR is ``level`` plus the number of the knee, and whose lesions have a known slope."""
+    rows = [Measured(knee, DIRECTION, "psnr", level + number) for number, knee in enumerate(KNEES) if knee != skip] + [
+        Measured(KNEES[0], DIRECTION, "wiener_muscle_snr10", 0.5)
+    ]
+    lesions = [
+        MeasuredLesion(DIRECTION, "oedema", 10.0, knee, true, slope * true + 0.1, 9.0 if number else 1.0)
+        for number, knee in enumerate(KNEES)
+        for true in (0.1, 0.1 * number)
+    ]
+    folder.mkdir(parents=True)
+    _write(folder, rows, lesions)
+
+
+def lines_of(found: list[Line], row: str, measure: str) -> Line:
+    (line,) = [line for line in found if (line.row, line.measure) == (row, measure)]
+    return line
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> tuple[Grid, Path]:
+    plan = grid({"ours": 2, "other": 2, "missing": 1})
+    for cell in plan.cells:
+        if cell.name != "missing":
+            level = {"ours": 20.0, "other": 17.0}[cell.name] + cell.seed
+            fill(tmp_path / "cells" / cell.key, level, 0.5 if cell.name == "ours" else 1.0)
+    fill(tmp_path / "baselines" / "intensity_mapping", 15.0)
+    return plan, tmp_path
+
+
+def test_tables_of_a_cell_come_back_as_they_were_written(tmp_path: Path) -> None:
+    fill(tmp_path / "cell", 20.0)
+    rows, lesions = read_measured(tmp_path / "cell")
+    assert rows[1] == Measured("sim-1", DIRECTION, "psnr", 21.0)
+    assert lesions[3] == MeasuredLesion(DIRECTION, "oedema", 10.0, "sim-1", 0.1, 0.2, 9.0)
+
+
+def test_means_are_over_knees_of_means_over_seeds_and_differences_are_paired(study: tuple[Grid, Path]) -> None:
+    found = study_lines(*study)
+    ours, other = lines_of(found, "ours", "psnr"), lines_of(found, "other", "psnr")
+    assert ours.mean == pytest.approx(20 + 3.5 + 0.5) and ours.seeds == 2 and ours.knees == 8
+    assert (ours.seed_low, ours.seed_high) == pytest.approx((23.5, 24.5))
+    assert ours.low < ours.mean < ours.high and math.isnan(ours.difference)
+    # Knees differ by decibels, the rows by three in every knee: the paired interval has no width.
+    assert (other.difference, other.difference_low, other.difference_high) == pytest.approx((-3, -3, -3))
+    assert lines_of(found, "intensity mapping", "psnr").difference == pytest.approx(-5.5)
+    assert "missing" not in {line.row for line in found}
+
+
+def test_a_knee_without_a_number_in_one_seed_is_left_out(study: tuple[Grid, Path]) -> None:
+    plan, out = study
+    folder = out / "cells" / next(cell.key for cell in plan.cells if cell.name == "other")
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    fill(folder, 17.0, skip=KNEES[7])
+    line = lines_of(study_lines(plan, out), "other", "psnr")
+    assert line.knees == 7 and line.difference == pytest.approx(-3)
+
+
+def test_the_slope_is_that_of_lesions_that_the_source_shows(study: tuple[Grid, Path]) -> None:
+    found = study_lines(*study)
+    assert lines_of(found, "ours", LESION_SLOPE).mean == pytest.approx(0.5)
+    assert lines_of(found, "other", LESION_SLOPE).mean == pytest.approx(1.0)
+    assert lines_of(found, "other", LESION_SLOPE).knees == 14  # lesions; those of the first knee do not show
+
+
+def test_the_page_says_what_the_table_holds(study: tuple[Grid, Path]) -> None:
+    plan, out = study
+    page = quality_tables(study_lines(plan, out), plan.default)
+    (other,) = [line for line in page.splitlines() if line.startswith("| other ")]
+    assert "21.00" in other and "-3.00 [-3.00, -3.00]" in other and "20.50, 21.50" in other
+    assert "Wiener" in page and "| 0.50 |" in page
+    assert "nan" not in page and "nan" not in write_csv(study_lines(plan, out), Line)
+
+
+def test_costs_come_from_what_was_trained(study: tuple[Grid, Path]) -> None:
+    plan, out = study
+    run = out / "run"
+    run.mkdir()
+    (run / "curves.csv").write_text("epoch,cross,seconds\n1,0.2,60\n2,0.1,120\n")
+    told = {"run": str(run), "parameters": 2_000_000, "slice_flops": 1e9, "step_flops": 4e9, "steps": 250}
+    (out / "cells" / plan.cells[0].key / TRAINED).write_text(json.dumps(told))
+    (cost,) = study_costs(plan, out)
+    assert (cost.row, cost.steps, cost.minutes, cost.budget_tflop) == (
+        "ours",
+        250,
+        pytest.approx(3.0),
+        pytest.approx(1.0),
+    )
+    assert "| ours | 2.00 | 1.00 | 4.00 | 250 | 1 | 3.0 |" in cost_table([cost], plan)
+    assert "nan" not in cost_table([replace(cost, minutes=math.nan)], plan)
