@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from scripts.handlers.files import write_atomically
-from scripts.study.grid import Grid
+from scripts.networks import STRATEGIES
+from scripts.study.curves import Epoch
 from scripts.study.page import DIRECTIONS
 from scripts.study.table import Line, RowCost
-from scripts.study.train_cell import RUN
 
 # Okabe and Ito's colours and markers of their own: told apart without colour too.
 _STYLES = (
@@ -25,33 +24,30 @@ _STYLES = (
 _SIZE = (10.0, 4.2)
 
 
-def draw_cross_curves(grid: Grid, out: Path, rows: Sequence[str], path: Path) -> None:
-    """Cross loss over epochs: on the left the named rows, on the right all rows whose name begins with ``zero_skip``.
+def draw_cross_curves(epochs: Sequence[Epoch], path: Path) -> None:
+    """Cross loss over epochs: the strategies on the left, ``zero_skip`` with one factor changed on the right.
 
     Every seed is a line. Rows whose images are compared by the absolute difference alone are left out, since their
     loss has another scale.
 
     Args:
-        grid: of the study.
-        out: its folder.
-        rows: of the left panel.
+        epochs: of all cells.
         path: the picture.
     """
     figure, axes = _figure(2)
-    names = dict.fromkeys(cell.name for cell in grid.cells if cell.settings.get("squared_below") != 0)
-    panels = ([row for row in rows if row in names], [row for row in names if row.startswith("zero_skip")])
+    names = list(dict.fromkeys(one.row for one in epochs if one.squared))
+    panels = ([row for row in names if row in STRATEGIES], [row for row in names if row.startswith("zero_skip")])
     for axis, shown, title in zip(axes, panels, ("Strategies", "zero_skip, one factor at a time"), strict=True):
         for row, (colour, marker) in zip(shown, _STYLES * 2, strict=False):
             label: str | None = row
-            for cell in grid.cells:
-                curve = _curve(out / "cells" / cell.key / RUN / "curves.csv") if cell.name == row else []
-                if curve:
-                    epochs = range(1, len(curve) + 1)
-                    axis.plot(epochs, curve, color=colour, marker=marker, markersize=3, lw=1.2, label=label)
-                    label = None
+            for seed in sorted({one.seed for one in epochs if one.row == row}):
+                curve = [(one.epoch, one.cross) for one in epochs if (one.row, one.seed) == (row, seed)]
+                axis.plot(*zip(*curve, strict=True), color=colour, marker=marker, markersize=3, lw=1.2, label=label)
+                label = None
         axis.set(title=title, xlabel="epoch of equal arithmetic", ylabel="cross loss in training")
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7)
+        if shown:
+            axis.legend(fontsize=7)
     _save(figure, path)
 
 
@@ -74,7 +70,8 @@ def draw_quality(
         for axis, direction in zip(axes, DIRECTIONS, strict=True):
             for row, (colour, marker) in zip(rows, _STYLES * 3, strict=False):
                 quality = by_key.get((row, direction, "psnr"))
-                along = by_key[row, direction, measure].mean if measure and quality else flops.get(row)
+                leaking = by_key.get((row, direction, measure))
+                along = flops.get(row) if not measure else leaking.mean if leaking else None
                 if quality is None or along is None:
                     continue
                 spread = [[quality.mean - quality.low], [quality.high - quality.mean]]
@@ -86,7 +83,8 @@ def draw_quality(
             axis.set(title=direction, ylabel="PSNR, clean target [dB]")
             axis.set_xlabel("noise leakage in muscle at SNR 10" if measure else "GFLOP per slice")
             axis.grid(alpha=0.3)
-        axes[0].legend(fontsize=7)
+        if axes[0].get_legend_handles_labels()[0]:
+            axes[0].legend(fontsize=7)
         _save(figure, path)
 
 
@@ -95,13 +93,6 @@ def _mark_wiener(axis: Axes, by_key: dict[tuple[str, str, str], Line], direction
     if reference is not None:
         axis.axvline(reference.mean, color="#777777", ls="--", lw=1)
         axis.annotate("Wiener", (reference.mean, 0.02), xycoords=("data", "axes fraction"), fontsize=7, color="#777777")
-
-
-def _curve(path: Path) -> list[float]:
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as stream:
-        return [float(row["cross"]) for row in csv.DictReader(stream)]
 
 
 def _figure(columns: int) -> tuple[Figure, list[Axes]]:

@@ -39,6 +39,8 @@ TISSUES = {
 }
 LEAKING = ("muscle", "cartilage")
 """Tissues in which leakage is measured."""
+CHANGE, FLOOR = "change, ", "floor, "
+"""Before the name of a perturbation: how far the synthesis moved, and how far a copy would have."""
 LEAST_TISSUE = 30
 """Voxels of a tissue that a knee needs to be measured in it."""
 LEAST_BLOB = 4
@@ -182,7 +184,7 @@ def measure_stability(predict: Predict, knee: Knee, target: int) -> dict[str, fl
         changes.append(Perturbation("failed suppression", failed, lambda volume: volume))
     found: dict[str, float] = {}
     for row in stability(network, source, knee.body, changes):
-        found |= {f"change, {row.name}": row.change, f"floor, {row.name}": row.floor}
+        found |= {f"{CHANGE}{row.name}": row.change, f"{FLOOR}{row.name}": row.floor}
     return found
 
 

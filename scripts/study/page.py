@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scripts.study.curves import Epoch
 from scripts.study.grid import Grid
+from scripts.study.measure import CHANGE, FLOOR
 from scripts.study.table import LESION_SLOPE, Line, RowCost
 
 DIRECTIONS = ("PD to PDFS", "PDFS to PD")
@@ -24,22 +26,78 @@ _COLUMNS = (
 _WITH_INTERVAL = ("psnr", LESION_SLOPE)
 
 
-def quality_tables(lines: Sequence[Line], default: str) -> str:
-    """One table per direction: quality, sharpness, leakage and lesions of each row."""
-    blocks = []
-    for direction in DIRECTIONS:
-        by_row: dict[str, dict[str, Line]] = {}
-        for line in lines:
-            if line.direction == direction:
-                by_row.setdefault(line.row, {})[line.measure] = line
-        head = ["row", "seeds", *(title for _, title, _ in _COLUMNS[:1]), f"over {default}", "seeds from, to"]
-        head += [title for _, title, _ in _COLUMNS[1:]]
-        rows = [_row(row, measures, default) for row, measures in by_row.items()]
-        wiener = next(iter(by_row.values()), {})
-        reference = [_wiener(wiener, name, digits) for name, _, digits in _COLUMNS[1:]]
-        rows.append(["*Wiener filter of the source*", "", "", "", "", *reference])
-        blocks.append(f"### {direction}\n\n{_markdown(head, rows)}")
-    return "\n\n".join(blocks) + "\n"
+def quality_table(lines: Sequence[Line], direction: str, default: str) -> str:
+    """Quality, sharpness, leakage and lesions of each row in one direction.
+
+    Args:
+        lines: of the study.
+        direction: one of `DIRECTIONS`.
+        default: the row that differences are to.
+    """
+    by_row = _by_row(lines, direction)
+    head = [
+        "row",
+        "seeds",
+        _COLUMNS[0][1],
+        f"over {default}",
+        "seeds from, to",
+        *(title for _, title, _ in _COLUMNS[1:]),
+    ]
+    rows = [_row(row, measures, default) for row, measures in by_row.items() if "psnr" in measures]
+    known = next(iter(by_row.values()), {})
+    rows.append(
+        ["*Wiener filter of the source*", "", "", "", "", *(_wiener(known, name, d) for name, _, d in _COLUMNS[1:])]
+    )
+    return _markdown(head, rows)
+
+
+def stability_table(lines: Sequence[Line], direction: str) -> str:
+    """How far each row's synthesis moves when its source is changed: share of its own size, over that of a copy."""
+    by_row = _by_row(lines, direction)
+    changes = dict.fromkeys(
+        measure.removeprefix(CHANGE)
+        for measures in by_row.values()
+        for measure in measures
+        if measure.startswith(CHANGE)
+    )
+    rows = []
+    floors: dict[str, float] = {}
+    for row, measures in by_row.items():
+        if f"{CHANGE}{next(iter(changes), '')}" not in measures:
+            continue
+        floors |= {change: measures[f"{FLOOR}{change}"].mean for change in changes}
+        rows.append([row, *(f"{measures[f'{CHANGE}{change}'].mean:.3f}" for change in changes)])
+    rows.append(["*copy of the source*", *(f"{floors[change]:.3f}" for change in changes if change in floors)])
+    return _markdown(["row", *changes], rows)
+
+
+def curve_table(epochs: Sequence[Epoch]) -> str:
+    """Cross of some epochs, and the share of the first epoch's that the last has lost; mean over seeds."""
+    last = max((one.epoch for one in epochs), default=1)
+    shown = sorted({1, max(1, last // 4), max(1, last // 2), last})
+    rows = []
+    for row in dict.fromkeys(one.row for one in epochs):
+        mine = [one for one in epochs if one.row == row]
+        if max(one.epoch for one in mine) < last:
+            continue
+        cross, recon = (
+            {epoch: _mean([getattr(one, term) for one in mine if one.epoch == epoch]) for epoch in shown}
+            for term in ("cross", "recon")
+        )
+        drops = [f"{1 - losses[last] / losses[1]:.0%}" if losses[1] == losses[1] else "" for losses in (cross, recon)]
+        kind = "smooth" if mine[0].squared else "absolute"
+        rows.append(
+            [row, str(len({one.seed for one in mine})), kind, *(f"{cross[epoch]:.4f}" for epoch in shown), *drops]
+        )
+    head = [
+        "row",
+        "seeds",
+        "difference",
+        *(f"cross, epoch {epoch}" for epoch in shown),
+        "cross fell by",
+        "recon fell by",
+    ]
+    return _markdown(head, rows)
 
 
 def cost_table(costs: Sequence[RowCost], grid: Grid) -> str:
@@ -52,7 +110,7 @@ def cost_table(costs: Sequence[RowCost], grid: Grid) -> str:
         cells = [cost.row, f"{cost.parameters / 1e6:.2f}", f"{cost.slice_gflop:.2f}", f"{cost.step_gflop:.2f}"]
         cells += [f"{cost.steps}", f"{cost.budget_tflop:.0f}"]
         rows.append([*cells, f"{cost.minutes:.1f}" if cost.minutes == cost.minutes else ""])
-    return _markdown(head, rows) + "\n"
+    return _markdown(head, rows)
 
 
 def _row(row: str, measures: dict[str, Line], default: str) -> list[str]:
@@ -81,4 +139,16 @@ def _interval(line: Line, digits: int) -> str:
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
-    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]]) + "\n"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _by_row(lines: Sequence[Line], direction: str) -> dict[str, dict[str, Line]]:
+    found: dict[str, dict[str, Line]] = {}
+    for line in lines:
+        if line.direction == direction:
+            found.setdefault(line.row, {})[line.measure] = line
+    return found

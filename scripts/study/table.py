@@ -9,16 +9,19 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
 import torch
 
 from scripts.metrics.lesion import contrast_recovery
 from scripts.metrics.summary import Estimate, bootstrap_mean
+from scripts.study.curves import Epoch
 from scripts.study.grid import Grid
 from scripts.study.measure import Measured, MeasuredLesion
 from scripts.study.measure_cell import is_measured, read_measured
 from scripts.study.train_cell import TRAINED
+
+_Row = TypeVar("_Row")
 
 LESION_SLOPE = "lesion_slope"
 """Slope of predicted on true contrast over lesions that the clean source shows."""
@@ -105,15 +108,16 @@ def study_lines(grid: Grid, out: Path) -> list[Line]:
     return lines
 
 
-def study_costs(grid: Grid, out: Path) -> list[RowCost]:
-    """What each trained row costs."""
+def study_costs(grid: Grid, out: Path, epochs: Sequence[Epoch]) -> list[RowCost]:
+    """What each trained row costs; ``epochs`` are those of `scripts.study.curves.read_epochs`."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for cell in grid.cells:
-        path = out / "cells" / cell.key / TRAINED
-        if path.is_file():
-            told = json.loads(path.read_text(encoding="utf-8"))
-            told |= {"minutes": _minutes(Path(told["run"])), "budget": cell.budget}
-            found.setdefault(cell.name, []).append(told)
+    for row in dict.fromkeys(cell.name for cell in grid.cells):
+        for cell in (cell for cell in grid.cells if cell.name == row):
+            path = out / "cells" / cell.key / TRAINED
+            if path.is_file():
+                told = json.loads(path.read_text(encoding="utf-8"))
+                spent = sum(one.minutes for one in epochs if (one.row, one.seed) == (row, cell.seed))
+                found.setdefault(row, []).append(told | {"minutes": spent, "budget": cell.budget})
     return [
         RowCost(
             row=row,
@@ -135,8 +139,27 @@ def write_csv(rows: Sequence[Any], kind: type) -> str:
     writer.writeheader()
     for row in rows:
         plain = asdict(row)
-        writer.writerow({key: f"{value:.5g}" if isinstance(value, float) else value for key, value in plain.items()})
-    return text.getvalue().replace("nan", "")
+        writer.writerow({key: _digits(value) for key, value in plain.items()})
+    return text.getvalue()
+
+
+def _digits(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return f"{value:.5g}" if value == value else ""
+
+
+def read_csv(path: Path, kind: type[_Row]) -> list[_Row]:
+    """What `write_csv` wrote; an empty cell is not a number."""
+    types = get_type_hints(kind)
+
+    def value(name: str, text: str) -> Any:
+        if types[name] is bool:
+            return text == "True"
+        return types[name](text or "nan") if types[name] is float else types[name](text)
+
+    with path.open(encoding="utf-8", newline="") as stream:
+        return [kind(**{name: value(name, text) for name, text in row.items()}) for row in csv.DictReader(stream)]
 
 
 def _values(measured: Iterable[Measured]) -> Values:
@@ -205,11 +228,3 @@ def _mean(values: Mapping[str, float]) -> float:
 
 def _estimate(values: Iterable[float]) -> Estimate:
     return bootstrap_mean(torch.tensor(list(values), dtype=torch.float64))
-
-
-def _minutes(run: Path) -> float:
-    path = run / "curves.csv"
-    if not path.is_file():
-        return float("nan")
-    with path.open(encoding="utf-8", newline="") as stream:
-        return sum(float(row.get("seconds") or "nan") for row in csv.DictReader(stream)) / 60

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from scripts.errors import UsageError
+from scripts.study.curves import Epoch, read_epochs
 from scripts.study.grid import Cell, Grid
 from scripts.study.measure import Measured, MeasuredLesion
 from scripts.study.measure_cell import _write, read_measured
-from scripts.study.page import cost_table, quality_tables
-from scripts.study.table import LESION_SLOPE, Line, study_costs, study_lines, write_csv
+from scripts.study.page import cost_table, curve_table, quality_table
+from scripts.study.results import fill_page, publish
+from scripts.study.table import LESION_SLOPE, Line, read_csv, study_costs, study_lines, write_csv
 from scripts.study.train_cell import TRAINED
 
 DIRECTION = "PD to PDFS"
@@ -97,26 +100,64 @@ def test_the_slope_is_that_of_lesions_that_the_source_shows(study: tuple[Grid, P
 
 def test_the_page_says_what_the_table_holds(study: tuple[Grid, Path]) -> None:
     plan, out = study
-    page = quality_tables(study_lines(plan, out), plan.default)
+    page = quality_table(study_lines(plan, out), DIRECTION, plan.default)
     (other,) = [line for line in page.splitlines() if line.startswith("| other ")]
     assert "21.00" in other and "-3.00 [-3.00, -3.00]" in other and "20.50, 21.50" in other
     assert "Wiener" in page and "| 0.50 |" in page
     assert "nan" not in page and "nan" not in write_csv(study_lines(plan, out), Line)
 
 
+def train(study: tuple[Grid, Path], number: int, cross: tuple[float, ...]) -> None:
+    """Leave behind what a training of a cell does."""
+    plan, out = study
+    folder = out / "cells" / plan.cells[number].key
+    run = folder / "run"
+    run.mkdir()
+    rows = "".join(f"{epoch},0,0.3,{value},60\n" for epoch, value in enumerate(cross, 1))
+    (run / "curves.csv").write_text(f"epoch,content,recon,cross,seconds\n{rows}")
+    told = {"run": str(run), "parameters": 2_000_000, "slice_flops": 1e9, "step_flops": 4e9, "steps": 250}
+    (folder / TRAINED).write_text(json.dumps(told))
+
+
 def test_costs_come_from_what_was_trained(study: tuple[Grid, Path]) -> None:
     plan, out = study
-    run = out / "run"
-    run.mkdir()
-    (run / "curves.csv").write_text("epoch,cross,seconds\n1,0.2,60\n2,0.1,120\n")
-    told = {"run": str(run), "parameters": 2_000_000, "slice_flops": 1e9, "step_flops": 4e9, "steps": 250}
-    (out / "cells" / plan.cells[0].key / TRAINED).write_text(json.dumps(told))
-    (cost,) = study_costs(plan, out)
-    assert (cost.row, cost.steps, cost.minutes, cost.budget_tflop) == (
-        "ours",
-        250,
-        pytest.approx(3.0),
-        pytest.approx(1.0),
-    )
+    train(study, 0, (0.2, 0.1, 0.1))
+    (cost,) = study_costs(plan, out, read_epochs(plan, out))
+    assert (cost.row, cost.steps) == ("ours", 250)
+    assert (cost.minutes, cost.budget_tflop) == pytest.approx((3.0, 1.0))
     assert "| ours | 2.00 | 1.00 | 4.00 | 250 | 1 | 3.0 |" in cost_table([cost], plan)
     assert "nan" not in cost_table([replace(cost, minutes=math.nan)], plan)
+
+
+def test_curves_say_how_much_of_cross_is_gone(study: tuple[Grid, Path]) -> None:
+    plan, out = study
+    for number, cell in enumerate(plan.cells):
+        if cell.name == "ours":
+            train(study, number, (0.4, 0.3, 0.2 + 0.02 * cell.seed))
+    epochs = read_epochs(plan, out)
+    assert epochs[0].cross == 0.4 and math.isnan(epochs[0].content)
+    table = curve_table(epochs)
+    assert "| ours | 2 | smooth | 0.4000 | 0.2100 | 48% | 0% |" in table
+    assert read_csv_of(tmp := out / "curves.csv", write_csv(epochs, Epoch))[0].epoch == 1 and tmp.is_file()
+
+
+def read_csv_of(path: Path, text: str) -> list[Epoch]:
+    path.write_text(text)
+    return read_csv(path, Epoch)
+
+
+def test_pages_are_filled_from_the_tables_that_were_written(study: tuple[Grid, Path]) -> None:
+    plan, out = study
+    train(study, 0, (0.2, 0.1))
+    docs = out / "docs"
+    docs.mkdir()
+    (docs / "WHY.md").write_text("# Why\n\n<!-- study: quality PD to PDFS -->\nold\n<!-- /study -->\n\nend\n")
+    publish(plan, out, docs)
+    page = (docs / "WHY.md").read_text()
+    assert page.startswith("# Why\n") and page.endswith("<!-- /study -->\n\nend\n") and "old" not in page
+    assert quality_table(study_lines(plan, out), DIRECTION, plan.default) in page
+    assert fill_page(page, docs / "study", plan) == page
+    for name in ("cross.png", "leakage.png", "compute.png"):
+        assert (docs / "study" / name).stat().st_size > 1000
+    with pytest.raises(UsageError, match="no table"):
+        fill_page("<!-- study: nonsense -->\n<!-- /study -->", docs / "study", plan)
