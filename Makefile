@@ -17,7 +17,7 @@ HEAVY := slow or validators or browser or gpu
 PYTEST = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadscope $(PYTEST_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint bench simulator gpu clean
+.PHONY: help install demo test test-all lint bench simulator study gpu clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -62,6 +62,11 @@ bench: install ## time synthesis, start-up and a training step; writes outputs/b
 
 simulator: install ## draw the pictures and the table of bundle/docs/SIMULATOR.md; some minutes
 	$(PY) -m scripts.simulation.atlas -o bundle/docs/simulator --page bundle/docs/SIMULATOR.md
+
+study: install ## train and measure the strategies beside the baselines, and fill the pages: some four hours, resumable
+	$(PY) -m scripts.study run cpu -o outputs/study
+	$(PY) -m scripts.study lesions -o outputs/lesions
+	$(PY) -m scripts.study publish cpu -o outputs/study --looked outputs/lesions --docs bundle/docs
 
 gpu: ## on a machine with a CUDA GPU: train the shipped weights, GPU tests and benchmarks; resumable, BUDGET=seconds
 	bash .ci/gpu

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a study: train its cells, measure them, write the table and the figures. Resumable: what is done stays done."""
+"""Run a study, publish it, or look for lesions with a bundle's weights. Resumable: what is done stays done."""
 
 from __future__ import annotations
 
@@ -11,30 +11,40 @@ from typing import Annotated
 import typer
 
 from scripts.study.baselines import FITS, TISSUE_GAINS, TISSUE_MEANS
+from scripts.study.detection import Seen, look_at
 from scripts.study.grid import read_grid
-from scripts.study.knees import LESIONS, held_out_knees, lesion_twins
+from scripts.study.knees import LESIONS, close_ups, held_out_knees, lesion_twins
+from scripts.study.measure import predictor
 from scripts.study.measure_cell import measure_baseline_once, measure_cell
-from scripts.study.results import publish, write_results
+from scripts.study.results import publish, write_detection, write_results
 from scripts.study.train_cell import train_cell
+from scripts.synthesis.bundle import load_model
 
 logger = logging.getLogger("scripts.study")
 
+GridName = Annotated[str, typer.Argument(help="Name of a grid of scripts/study/grids, or a YAML file.")]
+Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder of the study.")]
+Cache = Annotated[Path, typer.Option(help="Where simulated knees are kept.")]
+Docs = Annotated[Path, typer.Option(help="Folder of the pages.")]
 
-def study(
-    grid: Annotated[str, typer.Argument(help="Name of a grid of scripts/study/grids, or a YAML file.")] = "cpu",
-    out: Annotated[Path, typer.Option("-o", "--output", help="Folder of the study.")] = Path("outputs/study"),
-    cache_dir: Annotated[Path, typer.Option(help="Where simulated knees are kept.")] = Path(".cache"),
-    rows: Annotated[list[str] | None, typer.Option("--row", help="Only this row; may be given again.")] = None,
-    publish_in: Annotated[
-        Path | None, typer.Option("--publish", help="Only write what is done so far into the pages of this folder.")
-    ] = None,
-) -> None:
-    """Train and measure every cell of a grid, beside the baselines; then write the table and the figures."""
+app = typer.Typer(add_completion=False, help=__doc__)
+
+
+@app.callback()
+def start() -> None:
+    """Log to the terminal."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s - %(message)s")
+
+
+@app.command("run")
+def run(
+    grid: GridName = "cpu",
+    out: Folder = Path("outputs/study"),
+    cache_dir: Cache = Path(".cache"),
+    rows: Annotated[list[str] | None, typer.Option("--row", help="Only this row; may be given again.")] = None,
+) -> None:
+    """Train and measure every cell of a grid, beside the baselines; then write the tables and figures."""
     plan, cache = read_grid(grid), cache_dir.resolve()
-    if publish_in is not None:
-        publish(plan, out, publish_in)
-        return
     knees = held_out_knees(plan.knees, plan.shape, cache)
     twins = [pair for kind in LESIONS for pair in lesion_twins(kind, plan.lesions, plan.shape, cache)]
     for name in (*FITS, TISSUE_GAINS, TISSUE_MEANS):
@@ -50,5 +60,34 @@ def study(
     write_results(plan, out, out / "results")
 
 
+@app.command("publish")
+def publish_study(
+    grid: GridName = "cpu",
+    out: Folder = Path("outputs/study"),
+    looked: Annotated[Path, typer.Option(help="Folder of the look for lesions.")] = Path("outputs/lesions"),
+    docs: Docs = Path("bundle/docs"),
+) -> None:
+    """Write what is done so far into the pages: CSV files and figures beside them, tables into them."""
+    publish(read_grid(grid), out, looked, docs)
+
+
+@app.command("lesions")
+def lesions(
+    out: Folder = Path("outputs/lesions"),
+    cache_dir: Cache = Path(".cache"),
+    bundle: Annotated[Path, typer.Option(help="Bundle whose weights are looked at.")] = Path("bundle"),
+    knees: Annotated[int, typer.Option(min=1, help="Pairs of each kind.")] = 60,
+    slices: Annotated[int, typer.Option(min=1, help="Slices around each lesion.")] = 5,
+    side: Annotated[int, typer.Option(min=64, help="Rows and columns.")] = 256,
+) -> None:
+    """Look for lesions on PD, on synthetic PDFS and on acquired PDFS, each in and out of one knee."""
+    model = load_model("PDFS", root=bundle)
+    predict, seen = predictor(model.network), list[Seen]()
+    for kind in LESIONS:
+        seen += look_at(predict, close_ups(kind, knees, slices, (side, side), cache_dir.resolve()))
+        logger.info("looked at %d pairs, the last of kind %s", len(seen), kind)
+    write_detection(seen, model.facts.weights_sha256, out)
+
+
 if __name__ == "__main__":
-    typer.run(study)
+    app()

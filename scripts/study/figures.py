@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from scripts.handlers.files import write_atomically
 from scripts.networks import STRATEGIES
 from scripts.study.curves import Epoch
+from scripts.study.detection import IMAGES, Detected
 from scripts.study.page import DIRECTIONS
 from scripts.study.table import Line, RowCost
 
@@ -86,6 +87,33 @@ def draw_quality(
         if axes[0].get_legend_handles_labels()[0]:
             axes[0].legend(fontsize=7)
         _save(figure, path)
+
+
+def draw_detection(told: Sequence[Detected], path: Path) -> None:
+    """Detectability of each kind and size of lesion, on PD, on synthetic and on acquired PDFS.
+
+    Args:
+        told: one line per kind, size and image.
+        path: the picture.
+    """
+    kinds = list(dict.fromkeys((one.kind, one.size) for one in told))
+    figure = Figure(figsize=(10.0, 0.32 * len(kinds) + 1.4), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    for image, (colour, marker), shift in zip(IMAGES, _STYLES, (-0.2, 0.0, 0.2), strict=False):
+        shown = [one for one in told if one.image == image]
+        places = [kinds.index((one.kind, one.size)) + shift for one in shown]
+        values = [one.held_out for one in shown]
+        bars = [[0.0] * len(shown), [max(0.0, one.resubstituted - one.held_out) for one in shown]]
+        axis.errorbar(values, places, xerr=bars, color=colour, marker=marker, ls="", capsize=2, label=image)
+    axis.set_yticks(range(len(kinds)), [f"{kind.replace('_', ' ')}, {size}" for kind, size in kinds], fontsize=8)
+    axis.invert_yaxis()
+    axis.axvline(0, color="#777777", lw=0.8)
+    axis.set_xlabel("detectability d': marker held out (too low), whisker resubstituted (too high)")
+    axis.set_title("Simulated lesions, present or absent in one knee")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    _save(figure, path)
 
 
 def _mark_wiener(axis: Axes, by_key: dict[tuple[str, str, str], Line], direction: str) -> None:

@@ -7,7 +7,7 @@ import logging
 import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,10 +21,13 @@ from scripts.simulation.cohort import SECTION_SEEDS
 from scripts.simulation.pathology.catalogue import DECOYS, KINDS
 from scripts.simulation.preset import load_preset
 from scripts.simulation.relaxation import tissue_table
+from scripts.simulation.sampling import map_stack
 from scripts.simulation.scanner.acquire import acquire
 from scripts.simulation.study import (
     SIMULATOR_VERSION,
     Study,
+    StudyParameters,
+    anatomy_of,
     draw_study,
     simulate_study,
     without_lesions,
@@ -131,6 +134,26 @@ def lesion_twins(kind: str, count: int, shape: Shape, cache_dir: str | Path, wor
     return _kept(_file(cache_dir, f"twins-{kind}", count, shape), make, seeds, Twins, workers)
 
 
+def close_ups(
+    kind: str, count: int, slices: int, size: tuple[int, int], cache_dir: str | Path, workers: int = 2
+) -> list[Twins]:
+    """As `lesion_twins`, of stacks that a scanner would give, less all slices but those around the lesion.
+
+    Args:
+        kind: of lesion, one of `LESIONS`.
+        count: knees.
+        slices: around the lesion.
+        size: rows and columns, over the whole field of view.
+        cache_dir: where simulated knees are kept.
+        workers: processes.
+    """
+    first = LESION_SEED + SEEDS_PER_KIND * LESIONS.index(kind)
+    shape = (slices, *size)
+    make = partial(_twins, kind=kind, shape=shape, step=count, close=True)
+    seeds = [first + number for number in range(count)]
+    return _kept(_file(cache_dir, f"close-ups-{kind}", count, shape), make, seeds, Twins, workers)
+
+
 def _file(cache_dir: str | Path, what: str, count: int, shape: Shape) -> Path:
     return Path(cache_dir) / f"study-v{SIMULATOR_VERSION}-{what}-{count}-{'x'.join(map(str, shape))}.pt"
 
@@ -189,27 +212,54 @@ def _knee(seed: int, shape: Shape) -> Knee:
     )
 
 
-def _twins(seed: int, kind: str, shape: Shape, step: int) -> Twins:
-    chances = {name: float(name == kind) for name in KINDS if name not in DECOYS}
+def _twins(seed: int, kind: str, shape: Shape, step: int, close: bool = False) -> Twins:
+    """The first of the seeds ``seed``, ``seed + step``, ... whose lesion lies within the stack."""
     for number in range(seed, LESION_SEED + SEEDS_PER_KIND * (LESIONS.index(kind) + 1), step):
-        # The fixed set's preset: nothing moves between the scans, and suppression does not fail.
-        parameters = draw_study(number, "benchmark-v1", shape=shape, pathology=chances)
-        present, absent = simulate_study(parameters), simulate_study(without_lesions(parameters))
-        lesion = (present.lesion - absent.lesion).clamp_min(0)
-        if float(lesion.sum()) >= LEAST_LESION:
-            break
-    else:
-        raise ValueError(
-            f"no knee after {seed} has a lesion of kind {kind} within a stack of {shape}; take a larger one."
-        )
+        parameters = _with_lesion(number, kind, shape)
+        if close:
+            parameters = _around_lesion(parameters)
+        found = _pair(parameters, kind)
+        if float(found.lesion.sum()) >= LEAST_LESION:
+            return found
+    raise ValueError(f"no knee after {seed} has a {kind} within a stack of {shape}; take a larger one.")
+
+
+def _around_lesion(parameters: StudyParameters) -> StudyParameters:
+    """The same study with its few slices moved along their normal to where the lesion is."""
+    stack = parameters.stack
+    zoom = stack.shape[1] / _LOOK[1]
+    coarse = replace(stack, shape=_LOOK, spacing=(stack.spacing[0], stack.spacing[1] * zoom, stack.spacing[2] * zoom))
+    anatomies = [anatomy_of(one) for one in (parameters, without_lesions(parameters))]
+    present, absent = (map_stack(one, coarse, sub_slices=1).lesion.double() for one in anatomies)
+    profile = (present - absent).clamp_min(0).sum(dim=(1, 2))
+    if not float(profile.sum()) > 0:
+        return parameters
+    middle = float((profile * torch.arange(len(profile))).sum() / profile.sum())
+    shift = (round(middle) - (len(profile) - 1) / 2) * stack.affine_lps[:3, 0]
+    x, y, z = (torch.tensor(stack.centre, dtype=torch.float64) + shift).tolist()
+    return replace(parameters, stack=replace(stack, centre=(x, y, z)))
+
+
+_LOOK = (32, 48, 48)
+"""Slices, rows and columns at which a lesion is looked for: enough to find its middle slice."""
+
+
+def _with_lesion(seed: int, kind: str, shape: Shape) -> StudyParameters:
+    chances = {name: float(name == kind) for name in KINDS if name not in DECOYS}
+    # The fixed set's preset: nothing moves between the scans, and suppression does not fail.
+    return draw_study(seed, "benchmark-v1", shape=shape, pathology=chances)
+
+
+def _pair(parameters: StudyParameters, kind: str) -> Twins:
+    present, absent = simulate_study(parameters), simulate_study(without_lesions(parameters))
     given, asked = _scales(absent.noisy), _scales(absent.clean)
     return Twins(
-        patient=f"sim-{number:08d}",
+        patient=f"sim-{parameters.seed:08d}",
         kind=kind,
         sources=(present.noisy / given, absent.noisy / given),
         quiet=(_quiet(present) / given, _quiet(absent) / given),
         targets=(present.clean / asked, absent.clean / asked),
-        lesion=lesion,
+        lesion=(present.lesion - absent.lesion).clamp_min(0),
         sigma=_sigma(absent, given),
         size=next(one.size_mm for one in parameters.lesions if one.name == kind),
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scripts.study.curves import Epoch
+from scripts.study.detection import IMAGES, Detected, Recovered
 from scripts.study.grid import Grid
 from scripts.study.measure import CHANGE, FLOOR
 from scripts.study.table import LESION_SLOPE, Line, RowCost
@@ -111,6 +112,41 @@ def cost_table(costs: Sequence[RowCost], grid: Grid) -> str:
         cells += [f"{cost.steps}", f"{cost.budget_tflop:.0f}"]
         rows.append([*cells, f"{cost.minutes:.1f}" if cost.minutes == cost.minutes else ""])
     return _markdown(head, rows)
+
+
+def detection_table(told: Sequence[Detected]) -> str:
+    """Detectability of each kind and size of lesion on each image."""
+    head = ["lesion", "size", "knees", *(f"{image}: d'" for image in IMAGES), *(f"{image}: area" for image in IMAGES)]
+    found: dict[tuple[str, str], dict[str, Detected]] = {}
+    for one in told:
+        found.setdefault((one.kind, one.size), {})[one.image] = one
+    rows = []
+    for (kind, size), images in found.items():
+        first = images[IMAGES[0]]
+        name = f"{size}, up to {first.up_to:.0f} mm"
+        areas = [f"{images[image].area:.2f}" for image in IMAGES]
+        rows.append(
+            [_words(kind), name, str(first.knees), *(f"{images[image].held_out:.1f}" for image in IMAGES), *areas]
+        )
+    return _markdown(head, rows)
+
+
+def recovery_table(found: Sequence[Recovered]) -> str:
+    """Contrast recovery of each kind of lesion, for those that PD shows and those that it does not."""
+    head = ["lesion", "shown by PD", "slope [95 %]", "not shown by PD", "slope [95 %]"]
+    rows = []
+    for kind in dict.fromkeys(one.kind for one in found):
+        cells = [_words(kind)]
+        for visible in (True, False):
+            (one,) = [one for one in found if (one.kind, one.visible) == (kind, visible)]
+            slope = f"{one.slope:.2f} [{one.low:.2f}, {one.high:.2f}]"
+            cells += [str(one.lesions), slope if one.slope == one.slope else ""]
+        rows.append(cells)
+    return _markdown(head, rows)
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")
 
 
 def _row(row: str, measures: dict[str, Line], default: str) -> list[str]:

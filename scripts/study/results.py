@@ -4,17 +4,29 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.errors import UsageError
 from scripts.handlers.files import write_text_atomically
 from scripts.study.curves import Epoch, read_epochs
-from scripts.study.figures import draw_cross_curves, draw_quality
+from scripts.study.detection import Detected, Recovered, Seen, detected, recovered
+from scripts.study.figures import draw_cross_curves, draw_detection, draw_quality
 from scripts.study.grid import Grid
-from scripts.study.page import cost_table, curve_table, quality_table, stability_table
+from scripts.study.measure import MeasuredLesion
+from scripts.study.page import (
+    cost_table,
+    curve_table,
+    detection_table,
+    quality_table,
+    recovery_table,
+    stability_table,
+)
 from scripts.study.table import Line, RowCost, read_csv, study_costs, study_lines, write_csv
 
 TABLE, COSTS, CURVES = "table.csv", "costs.csv", "curves.csv"
+LESIONS, DETECTED, RECOVERED, WEIGHTS = "lesions.csv", "detected.csv", "recovered.csv", "weights.sha256"
 _PLACE = re.compile(r"<!-- study: (?P<what>[^>]*?) -->\n(?P<table>.*?)<!-- /study -->", re.DOTALL)
 
 
@@ -41,33 +53,63 @@ def fill_page(page: str, results: Path, grid: Grid) -> str:
 
     Args:
         page: Markdown with places ``<!-- study: WHAT -->`` to ``<!-- /study -->``, WHAT being ``quality`` and a
-            direction, ``stability`` and a direction, ``curves`` or ``costs``.
+            direction, ``stability`` and a direction, ``curves``, ``costs``, ``detected`` or ``recovered``.
         results: folder of the CSV files.
         grid: of the study.
 
     Raises:
         UsageError: for a place that asks for something else.
     """
-    lines = read_csv(results / TABLE, Line)
 
     def table(what: str) -> str:
         kind, _, direction = what.partition(" ")
         if kind == "quality" and direction:
-            return quality_table(lines, direction, grid.default)
+            return quality_table(read_csv(results / TABLE, Line), direction, grid.default)
         if kind == "stability" and direction:
-            return stability_table(lines, direction)
+            return stability_table(read_csv(results / TABLE, Line), direction)
         if what == "curves":
             return curve_table(read_csv(results / CURVES, Epoch))
         if what == "costs":
             return cost_table(read_csv(results / COSTS, RowCost), grid)
-        raise UsageError(f"no table {what!r}; need quality or stability and a direction, curves, or costs.")
+        if what == "detected":
+            return detection_table(read_csv(results / DETECTED, Detected))
+        if what == "recovered":
+            return recovery_table(read_csv(results / RECOVERED, Recovered))
+        names = "quality or stability and a direction, curves, costs, detected, or recovered"
+        raise UsageError(f"no table {what!r}; need {names}.")
 
     return _PLACE.sub(lambda place: f"<!-- study: {place['what']} -->\n{table(place['what'])}<!-- /study -->", page)
 
 
-def publish(grid: Grid, out: Path, docs: Path) -> None:
-    """Write the results beside the pages in ``docs``, under ``study``, and the tables into the pages."""
+def write_detection(seen: Sequence[Seen], weights: str, out: Path) -> None:
+    """Write what was found of lesions: how well they are told, the contrast they are given, and a figure.
+
+    Args:
+        seen: all pairs.
+        weights: hash of the weights.
+        out: where to write.
+    """
+    told = detected(seen)
+    lesions = [one.lesion for one in seen]
+    write_text_atomically(out / LESIONS, write_csv(lesions, MeasuredLesion))
+    write_text_atomically(out / DETECTED, write_csv(told, Detected))
+    write_text_atomically(out / RECOVERED, write_csv(recovered(lesions), Recovered))
+    write_text_atomically(out / WEIGHTS, f"{weights}\n")
+    draw_detection(told, out / "observer.png")
+
+
+def publish(grid: Grid, out: Path, looked: Path, docs: Path) -> None:
+    """Write the results beside the pages in ``docs``, under ``study``, and the tables into the pages.
+
+    Args:
+        grid: of the study.
+        out: folder of the study.
+        looked: folder of `write_detection`; left out where it is not there.
+        docs: folder of the pages.
+    """
     write_results(grid, out, docs / "study")
+    for name in (LESIONS, DETECTED, RECOVERED, WEIGHTS, "observer.png") if looked.is_dir() else ():
+        shutil.copyfile(looked / name, docs / "study" / name)
     for path in sorted(docs.glob("*.md")):
         text = path.read_text(encoding="utf-8")
         filled = fill_page(text, docs / "study", grid)
