@@ -8,12 +8,13 @@ import hashlib
 import html
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
 
+from scripts.diagnosis.chart import draw_losses
 from scripts.diagnosis.evidence import Evidence, Measured, Static, Trend
 from scripts.diagnosis.thresholds import Thresholds
 from scripts.diagnosis.verdict import Verdict
@@ -21,8 +22,6 @@ from scripts.errors import OutputError
 from scripts.losses import TERMS
 
 JSON, HTML = "diagnosis.json", "diagnosis.html"
-_COLOURS = {"content": "#4477aa", "recon": "#ccbb44", "cross": "#ee6677"}
-_WIDTH, _HEIGHT = 640, 240  # of the drawing, in pixels
 
 
 @dataclass(frozen=True)
@@ -185,38 +184,9 @@ def render_page(report: Mapping[str, Any], rows: Sequence[Mapping[str, float]]) 
         mend=html.escape(report["mend"]),
         settings=f"<pre>{html.escape(settings)}</pre>" if settings else "",
         next_command=html.escape(report["next_command"]),
-        curves=_draw(rows),
+        curves=draw_losses(rows),
         figures="\n".join(
             "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in figure.values()) + "</tr>"
             for figure in report["figures"]
         ),
-    )
-
-
-def _draw(rows: Sequence[Mapping[str, float]]) -> str:
-    """The losses over the epochs as SVG, each relative to its first value."""
-    lines = []
-    for term in TERMS:
-        values = [row[term] for row in rows if math.isfinite(row.get(term, math.nan))]
-        if len(values) > 1 and values[0] > 0:
-            lines.append((term, [value / values[0] for value in values]))
-    if not lines:
-        return ""
-    top = max(1.0, min(2.0, max(max(values) for _, values in lines)))
-    drawn = [_line(number, term, values, top) for number, (term, values) in enumerate(lines)]
-    return (
-        f'<h2>Losses over the epochs, relative to the first</h2><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="Losses over the epochs">{"".join(drawn)}</svg>'
-    )
-
-
-def _line(number: int, term: str, values: Sequence[float], top: float) -> str:
-    step = _WIDTH / (len(values) - 1)
-    points: Iterable[str] = (
-        f"{index * step:.1f},{_HEIGHT * (1 - min(value, top) / top):.1f}" for index, value in enumerate(values)
-    )
-    colour = _COLOURS[term]
-    return (
-        f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{" ".join(points)}"/>'
-        f'<text x="8" y="{_HEIGHT - 8 - 18 * number}" fill="{colour}">{term}</text>'
     )
