@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 
 from scripts.handlers.files import write_atomically
 from scripts.handlers.png import GLYPH_HEIGHT, draw_text, encode_png
-from scripts.handlers.ranks import is_first_rank
+from scripts.processes import is_first_rank
 
 logger = logging.getLogger(__name__)
 

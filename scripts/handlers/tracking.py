@@ -15,8 +15,8 @@ from torch.optim import Optimizer
 from scripts.errors import UsageError
 from scripts.handlers.epoch_row import EpochRow
 from scripts.handlers.first_epoch import at_first_epoch
-from scripts.handlers.ranks import is_first_rank
 from scripts.handlers.run_config import enclosing_config, plain_config
+from scripts.processes import is_first_rank
 
 logger = logging.getLogger(__name__)
 
