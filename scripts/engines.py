@@ -35,7 +35,8 @@ class CrossContrastTrainer(SupervisedTrainer):
     """One step: encode both contrasts, decode all four paths, step on the weighted losses.
 
     ``state.metrics`` holds the epoch's means of ``loss`` and of each term, ``state.output`` those of the step and the
-    batch. A dataset with ``set_epoch`` is told the epoch before it starts.
+    batch: a list of one dictionary, since MONAI's handlers look for ``loss`` in the first of a list. A dataset with
+    ``set_epoch`` is told the epoch before it starts.
 
     Args:
         autocast: compute in bfloat16 where the device does it in hardware. MONAI's ``amp`` knows CUDA alone.
@@ -74,7 +75,7 @@ class CrossContrastTrainer(SupervisedTrainer):
                 "of its own: add bundle/configs/multi_gpu.yaml to the config files."
             )
         for name in ("loss", *TERMS):
-            mean = Average(output_transform=lambda output, name=name: output[name], device=self.state.device)
+            mean = Average(output_transform=lambda output, name=name: output[0][name], device=self.state.device)
             mean.attach(self, name)
         if distributed:  # what normalisation counts of its batches is each process's own, and validation is shared
             states = [buffer for module in (self.network, ema) if module is not None for buffer in module.buffers()]
@@ -85,7 +86,9 @@ class CrossContrastTrainer(SupervisedTrainer):
         if dataset is not None and hasattr(dataset, "set_epoch"):
             self.add_event_handler(Events.EPOCH_STARTED, lambda engine: dataset.set_epoch(engine.state.epoch))
 
-    def _iteration(self, engine: Engine, batchdata: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    def _iteration(  # type: ignore[override]  # MONAI's own trainers give lists once they decollate
+        self, engine: Engine, batchdata: Mapping[str, torch.Tensor]
+    ) -> list[dict[str, Any]]:
         """Train on one batch of slices ``image`` (contrast a) and ``label`` (contrast b), ``(B, 1, H, W)``.
 
         They are the targets, and the inputs too where the batch has no ``image_input`` and ``label_input``.
@@ -115,9 +118,8 @@ class CrossContrastTrainer(SupervisedTrainer):
         if self.ema is not None:
             self._average(self.ema, engine.state.iteration)
         # Tensors, not numbers: nothing here waits for the device.
-        return {Keys.IMAGE: a, Keys.LABEL: b, "origin": batchdata.get("origin")} | {
-            k: v.detach() for k, v in terms.items()
-        }
+        told = {k: v.detach() for k, v in terms.items()}
+        return [{Keys.IMAGE: a, Keys.LABEL: b, "origin": batchdata.get("origin")} | told]
 
     def _average(self, ema: torch.nn.Module, steps: int) -> None:
         # The count of steps is known on the host and restored by a resume; asking a device for it would wait for it.

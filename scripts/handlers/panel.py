@@ -56,7 +56,7 @@ class PanelImage:
         window: Sequence[float] = (0.0, 1.0),
         error_window: float = 0.3,
     ) -> None:
-        self.folder = Path(run_dir) / "panels"
+        self.run_dir = Path(run_dir)
         self.case = case
         self.slices = tuple(slices)
         self.contrasts = (str(contrasts[0]), str(contrasts[1]))
@@ -90,7 +90,7 @@ class PanelImage:
             logger.warning("panel: the validation has %d cases, none at position %d.", self._seen, self.case)
             return
         picture = self.draw(self._kept, engine.state.epoch)
-        path = self.folder / f"epoch_{engine.state.epoch:04d}.png"
+        path = panel_path(self.run_dir, engine.state.epoch)
         write_atomically(path, lambda stream: stream.write(encode_png(picture)))
         self._kept = None
 
@@ -140,6 +140,11 @@ class PanelImage:
         notes = (f"slice {index}", f"{score:.1f} dB{where}", "", f"mean {float(np.mean(error[inside])):.3f}{where}")
         framed = [captioned(tile, *words) for tile, *words in zip(tiles, captions, notes, strict=True)]
         return stack(framed, axis=1)
+
+
+def panel_path(run_dir: Path, epoch: int) -> Path:
+    """The picture of an epoch in a run folder."""
+    return run_dir / "panels" / f"epoch_{epoch:04d}.png"
 
 
 def items_of(output: Any) -> list[Mapping[str, torch.Tensor]]:

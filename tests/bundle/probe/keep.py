@@ -24,7 +24,7 @@ class Steps:
         engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _look(self, engine: Engine) -> None:
-        self.origins.append(engine.state.output["label"].mean((1, 2, 3)))
+        self.origins.append(engine.state.output[0]["label"].mean((1, 2, 3)))
         if engine.state.iteration == 1:
             named = self.network.named_parameters()
             self.gradients = {name: value.grad.clone() for name, value in named if value.grad is not None}
