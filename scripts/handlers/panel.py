@@ -40,7 +40,7 @@ class PanelImage:
 
     Args:
         run_dir: folder of the run.
-        case: position of the case within the validation, from 0.
+        case: position of the case within the validation, from 0; of several processes, in the first one's part.
         slices: where to cut it, as fractions of its slices.
         contrasts: names of the contrasts of ``image`` and ``label``.
         window: lower and upper end of the images' grey scale.
