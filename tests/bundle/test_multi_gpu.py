@@ -210,6 +210,15 @@ def test_its_weights_know_nothing_of_processes(run: Path) -> None:
     assert parts["network"].keys() == parts["ema"].keys() == network.state_dict().keys()
 
 
+def test_its_folder_is_diagnosed_by_one_process(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scripts.cli.diagnose import run_diagnosis
+    from scripts.cli.diagnosis_source import find_source
+
+    monkeypatch.chdir(ROOT)
+    found = run_diagnosis(find_source(run), batches=1).report()
+    assert found["verdict"]
+
+
 def children(process: int) -> dict[int, int]:
     """Training processes below ``torchrun``: rank to process number."""
     found = {}
