@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -16,10 +16,12 @@ from monai.inferers import Inferer
 from monai.utils.enums import CommonKeys as Keys
 
 from scripts.body import body_mask
+from scripts.errors import UsageError
 from scripts.inferers import has_fast_bfloat16
 from scripts.losses import TERMS, CrossContrastLoss
 from scripts.metrics.body import fill_body
 from scripts.networks import CrossContrastNet
+from scripts.processes import world_size
 
 CLEAN = "_clean"
 
@@ -33,7 +35,8 @@ class CrossContrastTrainer(SupervisedTrainer):
     """One step: encode both contrasts, decode all four paths, step on the weighted losses.
 
     ``state.metrics`` holds the epoch's means of ``loss`` and of each term, ``state.output`` those of the step and the
-    batch. A dataset with ``set_epoch`` is told the epoch before it starts.
+    batch: a list of one dictionary, since MONAI's handlers look for ``loss`` in the first of a list. A dataset with
+    ``set_epoch`` is told the epoch before it starts.
 
     Args:
         autocast: compute in bfloat16 where the device does it in hardware. MONAI's ``amp`` knows CUDA alone.
@@ -41,6 +44,7 @@ class CrossContrastTrainer(SupervisedTrainer):
         ema: copy of the network (see `averaged`), which becomes the exponential moving average of its weights.
         ema_decay: weight of the past after many steps; after ``n`` steps it is at most ``(1 + n) / (10 + n)``, so that
             the average forgets its start.
+        distributed: several processes train together, each on its share of every batch; their gradients are averaged.
         train_handlers: handlers, in the order in which they act.
         kwargs: those of `monai.engines.SupervisedTrainer`; the network has a ``pair`` method, and the loss function is
             a `scripts.losses.CrossContrastLoss`.
@@ -53,6 +57,7 @@ class CrossContrastTrainer(SupervisedTrainer):
         clip_norm: float | None = 1.0,
         ema: torch.nn.Module | None = None,
         ema_decay: float = 0.999,
+        distributed: bool = False,
         train_handlers: Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -61,16 +66,29 @@ class CrossContrastTrainer(SupervisedTrainer):
         self.autocast = autocast and has_fast_bfloat16(torch.device(self.state.device))
         self.clip_norm = clip_norm
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+        self._shared = _shared(self.network) if distributed else None
+        if distributed and ema is not None:
+            _take_from_first(ema.state_dict().values())
+        if not distributed and world_size() > 1:
+            raise UsageError(
+                f"{world_size()} processes train and train::trainer::distributed is false; each would train a network "
+                "of its own: add bundle/configs/multi_gpu.yaml to the config files."
+            )
         for name in ("loss", *TERMS):
-            mean = Average(output_transform=lambda output, name=name: output[name], device=self.state.device)
+            mean = Average(output_transform=lambda output, name=name: output[0][name], device=self.state.device)
             mean.attach(self, name)
+        if distributed:  # what normalisation counts of its batches is each process's own, and validation is shared
+            states = [buffer for module in (self.network, ema) if module is not None for buffer in module.buffers()]
+            self.add_event_handler(Events.EPOCH_COMPLETED, lambda: _take_from_first(states))
         if train_handlers:  # only now, so that the means of an epoch are there when a handler asks for them
             self._register_handlers(train_handlers)
         dataset = getattr(self.data_loader, "dataset", None)
         if dataset is not None and hasattr(dataset, "set_epoch"):
             self.add_event_handler(Events.EPOCH_STARTED, lambda engine: dataset.set_epoch(engine.state.epoch))
 
-    def _iteration(self, engine: Engine, batchdata: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    def _iteration(  # type: ignore[override]  # MONAI's own trainers give lists once they decollate
+        self, engine: Engine, batchdata: Mapping[str, torch.Tensor]
+    ) -> list[dict[str, Any]]:
         """Train on one batch of slices ``image`` (contrast a) and ``label`` (contrast b), ``(B, 1, H, W)``.
 
         They are the targets, and the inputs too where the batch has no ``image_input`` and ``label_input``.
@@ -90,7 +108,8 @@ class CrossContrastTrainer(SupervisedTrainer):
         self.optimizer.zero_grad(set_to_none=True)
         loss = cast(CrossContrastLoss, self.loss_function)
         with torch.autocast(a.device.type, dtype=torch.bfloat16, enabled=self.autocast):
-            paths = cast(CrossContrastNet, self.network).pair(*inputs, same_domain=loss.needs_same_domain)
+            pair = cast(CrossContrastNet, self.network).pair if self._shared is None else self._shared
+            paths = pair(*inputs, same_domain=loss.needs_same_domain)
         terms = loss(paths, a, b, inputs)
         terms["loss"].backward()
         if self.clip_norm is not None:
@@ -99,9 +118,8 @@ class CrossContrastTrainer(SupervisedTrainer):
         if self.ema is not None:
             self._average(self.ema, engine.state.iteration)
         # Tensors, not numbers: nothing here waits for the device.
-        return {Keys.IMAGE: a, Keys.LABEL: b, "origin": batchdata.get("origin")} | {
-            k: v.detach() for k, v in terms.items()
-        }
+        told = {k: v.detach() for k, v in terms.items()}
+        return [{Keys.IMAGE: a, Keys.LABEL: b, "origin": batchdata.get("origin")} | told]
 
     def _average(self, ema: torch.nn.Module, steps: int) -> None:
         # The count of steps is known on the host and restored by a resume; asking a device for it would wait for it.
@@ -128,6 +146,19 @@ class CrossContrastEvaluator(SupervisedEvaluator):
         super().__init__(inferer=inferer, decollate=False, **kwargs)
         self.contrasts = tuple(contrasts)
 
+    def run(self, global_epoch: int = 1) -> None:  # type: ignore[override]  # as MONAI's
+        """Validate this process's patients; the scores are those of all processes.
+
+        A process that has none, where there are more processes than patients, goes through the events all the same: the
+        others would wait for its part in the scores for ever.
+        """
+        if self.state.epoch_length or world_size() == 1:
+            super().run(global_epoch)
+            return
+        self.state.epoch = global_epoch
+        for event in (Events.STARTED, Events.EPOCH_STARTED, Events.EPOCH_COMPLETED, Events.COMPLETED):
+            self.fire_event(event)
+
     def _iteration(  # type: ignore[override]  # MONAI's own evaluators give lists once they decollate
         self, engine: Engine, batchdata: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
@@ -142,6 +173,35 @@ class CrossContrastEvaluator(SupervisedEvaluator):
         output["body"] = fill_body(body_mask(reference[0]) | body_mask(reference[1]))
         patients = batchdata.get("patient", [""] * len(output["body"]))
         return [{key: value[i] for key, value in output.items()} | {"patient": name} for i, name in enumerate(patients)]
+
+
+class _Pair(torch.nn.Module):
+    """``pair`` of a network as its ``forward``: the only call behind which DDP averages gradients."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+        return cast(CrossContrastNet, self.network).pair(*args, **kwargs)
+
+
+def _shared(network: torch.nn.Module) -> torch.nn.Module:
+    """The four paths of a network that several processes train; its weights become those of the first process.
+
+    The network itself stays what optimiser, average and checkpoint hold, so that no file knows of the wrapper.
+    """
+    if not torch.distributed.is_initialized():
+        raise UsageError(
+            "train::trainer::distributed is true and this process has joined no others; need those that torchrun "
+            "started: set processes as bundle/configs/multi_gpu.yaml does."
+        )
+    return torch.nn.parallel.DistributedDataParallel(_Pair(network), gradient_as_bucket_view=True)
+
+
+def _take_from_first(values: Iterable[torch.Tensor]) -> None:
+    for value in values:
+        torch.distributed.broadcast(value, src=0)
 
 
 def averaged(network: torch.nn.Module) -> torch.nn.Module:

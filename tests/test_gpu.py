@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,17 @@ def test_a_step_never_waits_for_the_device() -> None:
         trainer._iteration(trainer, batch)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_all_gpus_train_together_by_nccl(tmp_path: Path) -> None:
+    """One process per GPU; where there is only one, group, collectives and gradients still go through NCCL."""
+    files = [f"bundle/configs/{name}.yaml" for name in ("train", "smoke", "multi_gpu")]
+    count = torch.cuda.device_count()
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
+    words += ["-m", "monai.bundle", "run", "training", "--config_file", str(files)]
+    words += ["--output_dir", str(tmp_path / "out"), "--cache_dir", str(tmp_path / "cache")]
+    words += ["--batch_size", str(2 * count), "--samples_per_epoch", str(4 * count)]
+    done = subprocess.run(words, cwd=CONFIGS.parents[1], capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    (run,) = (tmp_path / "out").iterdir()
+    assert len((run / "curves.csv").read_text().splitlines()) == 3

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import UsageError
+from scripts.processes import agreed, in_turn
 from scripts.simulation.cohort import MAPS, simulated_cohort
 
 SECTIONS = ("training", "validation", "test")
@@ -46,8 +47,9 @@ def simulated_pairs(
         scanned: whole scans, else tissue maps; by default whatever the section needs.
     """
     scanned = section != "training" if scanned is None else scanned
+    made = in_turn(lambda: simulated_cohort(cache_dir, section, studies, seed, shape, preset, scanned))
     items: list[Item] = []
-    for patient in simulated_cohort(cache_dir, section, studies, seed, shape, preset, scanned):
+    for patient in made:
         item: Item = {"patient": patient.folder.name}
         if scanned:
             item |= {key: str(patient.folder / f"{file}.pt") for key, file in _SCANS.items()}
@@ -105,14 +107,20 @@ def pairs(
 
 
 def fingerprint(items: Sequence[Item]) -> dict[str, Any]:
-    """What identifies a data list without a patient's name: number of pairs and a hash of file names and sizes."""
+    """What identifies a data list without a patient's name: number of pairs and a hash of file names and sizes.
+
+    Raises:
+        UsageError: processes that train together see different data.
+    """
     digest = hashlib.sha256()
     for item in items:
         for key in ("image", "label", "maps"):
             for path in _paths(item.get(key, [])):
                 size = path.stat().st_size if path.is_file() else 0
                 digest.update(f"{path.parent.name}/{path.name}:{size};".encode())
-    return {"pairs": len(items), "sha256": digest.hexdigest()}
+    found = {"pairs": len(items), "sha256": digest.hexdigest()}
+    agreed(str(found), "the training data")
+    return found
 
 
 def _paths(entry: str | Sequence[str]) -> list[Path]:

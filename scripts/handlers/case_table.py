@@ -17,10 +17,10 @@ from torch import Tensor
 
 from scripts.errors import OutputError, UsageError
 from scripts.handlers.files import write_text_atomically
-from scripts.handlers.ranks import is_first_rank
 from scripts.metrics.baselines import BASELINES, COPY, INTENSITY_MAPPING
 from scripts.metrics.image import match_gain, score
 from scripts.metrics.summary import RESAMPLES, CaseScore, MethodSummary, summarise, to_markdown
+from scripts.processes import is_first_rank
 from scripts.weights import describe_weights
 
 SIMULATED, NOT_OURS = "simulated", "user's"

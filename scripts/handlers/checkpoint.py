@@ -17,8 +17,8 @@ from torch.optim import Optimizer
 from scripts.errors import UsageError, WeightsError
 from scripts.handlers.epoch_row import EpochRow
 from scripts.handlers.files import remove_partials, write_atomically
-from scripts.handlers.ranks import is_first_rank
 from scripts.handlers.training_state import plain, random_state, restore_random_state
+from scripts.processes import agreed, is_first_rank
 
 FORMAT = 1
 LAST, BEST, MODEL = "last.pt", "best.pt", "model.pt"
@@ -141,10 +141,11 @@ class ResumableCheckpoint:
             return
         if is_first_rank():
             remove_partials(self.run_dir)
-        if not path.is_file():
+        state = load_checkpoint(path) if path.is_file() else None
+        agreed(str(state["epoch"] if state else 0), f"the last finished epoch in {self.run_dir}")
+        if state is None:
             logger.info("%s holds no finished epoch: training starts at the first.", self.run_dir)
             return
-        state = load_checkpoint(path)
         self._check(state, engine, path)
         for name, part in self._parts.items():
             try:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from scripts.handlers.epoch_row import TRAIN_COLUMNS, EpochRow
 from scripts.handlers.files import write_text_atomically
 from scripts.handlers.first_epoch import at_first_epoch
-from scripts.handlers.ranks import is_first_rank
+from scripts.processes import is_first_rank
 
 logger = logging.getLogger(__name__)
 

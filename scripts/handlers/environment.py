@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from scripts.processes import world_size
+
 PACKAGES = ("torch", "monai", "numpy", "pytorch-ignite")
 
 
@@ -48,12 +50,14 @@ def git_commit() -> str | None:
 
 
 def hardware(device: torch.device | None = None) -> dict[str, Any]:
-    """Device of the run with its name, processor, and torch's thread count."""
+    """Device of the run with its name, processor, torch's thread count, and processes where several train."""
     found: dict[str, Any] = {
         "device": str(device) if device is not None else "cpu",
         "processor": _processor(),
         "threads": torch.get_num_threads(),
     }
+    if world_size() > 1:
+        found["processes"] = world_size()
     if device is not None and device.type == "cuda" and torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name(device)
         found["cuda"] = str(torch.version.cuda)

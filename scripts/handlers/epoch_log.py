@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from torch.optim import Optimizer
 
 from scripts.handlers.epoch_row import EpochRow
-from scripts.handlers.ranks import is_first_rank
+from scripts.processes import is_first_rank
 
 logger = logging.getLogger(__name__)
 

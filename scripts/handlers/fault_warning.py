@@ -13,8 +13,8 @@ from scripts.diagnosis.run import diagnose
 from scripts.diagnosis.static import static_evidence
 from scripts.diagnosis.trend import read_trend
 from scripts.handlers.curves import CurvesCSV
-from scripts.handlers.ranks import is_first_rank
 from scripts.handlers.run_config import enclosing_config, look_up
+from scripts.processes import is_first_rank
 
 _OF_THE_NETWORK = ("cross_domain_strategy", "same_domain_use_skip")
 

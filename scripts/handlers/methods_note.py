@@ -18,8 +18,8 @@ from scripts.handlers.curves import CurvesCSV
 from scripts.handlers.environment import git_commit, hardware, versions
 from scripts.handlers.files import write_text_atomically
 from scripts.handlers.first_epoch import at_first_epoch
-from scripts.handlers.ranks import is_first_rank
 from scripts.handlers.run_config import enclosing_config, look_up
+from scripts.processes import is_first_rank, world_size
 from scripts.weights import describe_weights
 
 NAMES = {"python": "Python", "torch": "PyTorch", "monai": "MONAI", "numpy": "NumPy", "pytorch-ignite": "Ignite"}
@@ -144,7 +144,9 @@ class MethodsNote:
         if self.lr_scheduler is not None:
             words.append(f"schedule {type(self.lr_scheduler).__name__}")
         size = getattr(engine.state.dataloader, "batch_size", None)
-        batches = f"{engine.state.epoch_length} batches" + (f" of {size}" if size else "")
+        batches = f"{engine.state.epoch_length} batches" + (f" of {size * world_size()}" if size else "")
+        if world_size() > 1:
+            batches += f", shared by {world_size()} processes"
         epochs, planned = engine.state.epoch, engine.state.max_epochs
         done = f"{epochs} epochs" if epochs == planned else f"{epochs} of {planned} planned epochs"
         start = f"Starting from the weights {self.initial_weights}, it" if self.initial_weights else "It"

@@ -14,7 +14,7 @@ from torch import nn
 from scripts.errors import KneeSynthError
 from scripts.handlers.checkpoint import bare
 from scripts.handlers.files import write_atomically
-from scripts.handlers.ranks import rank
+from scripts.processes import rank
 
 
 class StopOnNonFinite:

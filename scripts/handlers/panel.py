@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 
 from scripts.handlers.files import write_atomically
 from scripts.handlers.png import GLYPH_HEIGHT, draw_text, encode_png
-from scripts.handlers.ranks import is_first_rank
+from scripts.processes import is_first_rank
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class PanelImage:
 
     Args:
         run_dir: folder of the run.
-        case: position of the case within the validation, from 0.
+        case: position of the case within the validation, from 0; of several processes, in the first one's part.
         slices: where to cut it, as fractions of its slices.
         contrasts: names of the contrasts of ``image`` and ``label``.
         window: lower and upper end of the images' grey scale.
@@ -56,7 +56,7 @@ class PanelImage:
         window: Sequence[float] = (0.0, 1.0),
         error_window: float = 0.3,
     ) -> None:
-        self.folder = Path(run_dir) / "panels"
+        self.run_dir = Path(run_dir)
         self.case = case
         self.slices = tuple(slices)
         self.contrasts = (str(contrasts[0]), str(contrasts[1]))
@@ -90,7 +90,7 @@ class PanelImage:
             logger.warning("panel: the validation has %d cases, none at position %d.", self._seen, self.case)
             return
         picture = self.draw(self._kept, engine.state.epoch)
-        path = self.folder / f"epoch_{engine.state.epoch:04d}.png"
+        path = panel_path(self.run_dir, engine.state.epoch)
         write_atomically(path, lambda stream: stream.write(encode_png(picture)))
         self._kept = None
 
@@ -140,6 +140,11 @@ class PanelImage:
         notes = (f"slice {index}", f"{score:.1f} dB{where}", "", f"mean {float(np.mean(error[inside])):.3f}{where}")
         framed = [captioned(tile, *words) for tile, *words in zip(tiles, captions, notes, strict=True)]
         return stack(framed, axis=1)
+
+
+def panel_path(run_dir: Path, epoch: int) -> Path:
+    """The picture of an epoch in a run folder."""
+    return run_dir / "panels" / f"epoch_{epoch:04d}.png"
 
 
 def items_of(output: Any) -> list[Mapping[str, torch.Tensor]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.errors import UsageError
-from scripts.handlers.ranks import from_first_rank, is_first_rank
+from scripts.processes import from_first_rank, is_first_rank
 
 RECORD = "run.json"
 LOCK = ".lock"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import logging
 from collections.abc import Mapping
@@ -13,10 +14,13 @@ from ignite.engine import Engine, Events
 from torch.optim import Optimizer
 
 from scripts.errors import UsageError
+from scripts.handlers.checkpoint import MODEL
+from scripts.handlers.environment import git_commit, versions
 from scripts.handlers.epoch_row import EpochRow
 from scripts.handlers.first_epoch import at_first_epoch
-from scripts.handlers.ranks import is_first_rank
+from scripts.handlers.panel import panel_path
 from scripts.handlers.run_config import enclosing_config, plain_config
+from scripts.processes import is_first_rank
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +79,9 @@ class TensorBoardLog:
 class WandbLog:
     """Send each epoch's numbers to Weights & Biases through Ignite's `WandBLogger`.
 
-    Off unless asked for: it sends the configuration and the numbers, never images, to a server outside. First rank
-    only; list it after the validation handler.
+    Off unless asked for: it sends the configuration, commit, versions, numbers and, where `panels` says so, pictures to
+    a server outside; with ``WANDB_MODE=offline`` in the environment they stay in the run folder. At the end the hash of
+    ``model.pt`` joins them, to find the weights by. First rank only; list it after the validation handler.
 
     Args:
         run_dir: folder of the run; its name becomes the run's name and identity, so that a resumed run continues.
@@ -84,6 +89,8 @@ class WandbLog:
         optimizer: gives the learning rate.
         evaluator: the validation engine.
         settings: further arguments of ``wandb.init`` (``mode: offline``, ``entity``, ...).
+        data: what identifies the data, to stand in the configuration as ``fingerprint``; no patient's name.
+        panels: send the pictures of `PanelImage`. They show patients where the data are not simulated.
 
     Raises:
         UsageError: wandb is not installed.
@@ -96,6 +103,8 @@ class WandbLog:
         optimizer: Optimizer | None = None,
         evaluator: Engine | None = None,
         settings: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+        panels: bool = False,
     ) -> None:
         try:
             found = importlib.util.find_spec("wandb") is not None
@@ -106,7 +115,8 @@ class WandbLog:
         self.run_dir = Path(run_dir)
         self.project = project
         self.settings = dict(settings or {})
-        self.config = plain_config(enclosing_config())
+        self.config = plain_config({**enclosing_config(), "fingerprint": data})
+        self.panels = panels
         self._row = EpochRow(optimizer, evaluator)
         self._logger: Any = None
 
@@ -129,15 +139,21 @@ class WandbLog:
             "id": self.run_dir.name,
             "resume": "allow",
             "dir": str(self.run_dir),
-            "config": self.config,
+            "config": {**self.config, "commit": git_commit(), "versions": versions()},
         }
         self._logger = WandBLogger(**(given | self.settings))
 
     def _log(self, engine: Engine) -> None:
-        row = self._row.read(engine)
-        self._logger.log({name: value for name, value in row.items() if name != "epoch"}, step=engine.state.epoch)
+        row: dict[str, Any] = {k: v for k, v in self._row.read(engine).items() if k != "epoch"}
+        picture = panel_path(self.run_dir, engine.state.epoch)
+        if self.panels and self._row.validation() and picture.is_file():
+            row["panel"] = self._logger.Image(str(picture))
+        self._logger.log(row, step=engine.state.epoch)
 
     def _close(self) -> None:
         if self._logger is not None:
+            weights = self.run_dir / MODEL
+            if weights.is_file():
+                self._logger.run.summary["model_sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
             self._logger.close()
             self._logger = None

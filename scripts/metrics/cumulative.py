@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from monai.metrics import CumulativeIterationMetric
 from monai.metrics.utils import do_metric_reduction
-from monai.utils import MetricReduction, convert_to_tensor
+from monai.utils import MetricReduction, convert_to_tensor, evenly_divisible_all_gather
 from torch import Tensor
 
 from scripts.metrics.image import DATA_RANGE, mae, match_gain, nmse, psnr, ssim
@@ -97,6 +97,17 @@ class BodyMetric(CumulativeIterationMetric):
         if self.gain_matched:
             y_pred, _ = match_gain(y_pred, target, body)
         return self.measure(y_pred, target, body).unsqueeze(1)
+
+    def _sync(self) -> None:
+        """Gather the values of all processes; one that had no volume takes part with none.
+
+        MONAI's own returns at once where there is nothing to give, and the other processes would wait for it.
+        """
+        if self._synced:
+            return
+        own = torch.stack(self._buffers[0]) if self._buffers else torch.zeros(0, 1, dtype=torch.float64)
+        values = evenly_divisible_all_gather(own, concat=True)
+        self._synced_tensors, self._synced = [values] if len(values) else None, True
 
     def aggregate(self, reduction: MetricReduction | str | None = None) -> Tensor:
         """Reduce the buffered values, ``(volumes, 1)``, in MONAI's manner.
