@@ -38,11 +38,24 @@ STEPS = {
 }
 
 
+# torchrun's store listens on every address of the machine; in a network of their own there is none but the loopback.
+ALONE = ["unshare", "--net", "--map-root-user", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _can_be_alone() -> None:
+    try:
+        subprocess.run([*ALONE, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs a network namespace (unshare and ip), so that torchrun listens on the loopback alone")
+
+
 def launch(overlay: Path, processes: int, **options: object) -> tuple[list[str], dict[str, str]]:
     """The command and environment of a training run by one process or by several."""
     files = ["bundle/configs/train.yaml", str(overlay)]
     python = [sys.executable]
     if processes > 1:
+        python = [*ALONE, sys.executable]
         files.append("bundle/configs/multi_gpu.yaml")
         python += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     words = [*python, "-m", "monai.bundle", "run", "training", "--config_file", str(files)]
