@@ -12,7 +12,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -83,24 +83,29 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read_package(path: Path) -> tuple[Package, str]:
+def read_package(path: Path, check: Callable[[str], None]) -> Package:
     """Read a package from its zip or from its folder, without running or unpacking anything of it.
 
-    Returns:
-        The package, and the sha256 of its zip: of the file as it is, or of the zip that the folder's files make.
+    Args:
+        path: zip or folder.
+        check: called with the sha256 of the zip (of the file as it is, or of the zip that the folder's files make) before
+            any of it is used; refuses by raising.
 
     Raises:
         UsageError: there is no such file or folder, or it is no package.
+        WeightsError: it is damaged.
     """
     if path.is_dir():
         package = _from_folder(path)
-        return package, sha256(package.zip_bytes())
+        check(sha256(package.zip_bytes()))
+        return package
     if not path.is_file():
         raise UsageError(f"{path.name}: no such package; need its folder or zip; check the path.")
     if path.stat().st_size > LARGEST:
         raise UsageError(f"{path.name}: larger than {LARGEST >> 20} MB; need a package of this project; check the path.")
     content = path.read_bytes()
-    return _from_zip(content, path.name), sha256(content)
+    check(sha256(content))
+    return _from_zip(content, path.name)
 
 
 def _from_folder(folder: Path) -> Package:

@@ -30,7 +30,7 @@ RELEASE = (f"$[{_MODULES}]", f"$sys.path.remove({_ROOT}) if {_ROOT} in sys.path 
 # Whoever loads a bundle by name gives no folder; the workflow that reads the config knows it.
 FOUND_ROOT = (
     "$next((str(frame.frame.f_locals['self'].config_root_path.parent) for frame in inspect.stack(0) "
-    "if hasattr(frame.frame.f_locals.get('self'), 'config_root_path')), '.')"
+    "if isinstance(frame.frame.f_locals.get('self'), monai.bundle.ConfigWorkflow)), '.')"
 )
 
 _BUNDLE_ROOT_LINE = re.compile(r"^bundle_root: .*$", re.MULTILINE)
