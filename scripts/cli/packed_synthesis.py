@@ -21,7 +21,7 @@ _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from scripts.cli.app 
 def synthesize_packed(package: Path, expected: str | None, request: Request, json_file: Path | None) -> int:
     """Run ``synthesize`` of a trusted package.
 
-    A network is its weights and the code around them, so the package's own code runs: the same request, another program.
+    A network is its weights and the code around them, so the package's own code runs: same request, other program.
 
     Args:
         package: zip or folder.

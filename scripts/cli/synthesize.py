@@ -62,7 +62,7 @@ def synthesize(
     ] = None,
     expect_sha256: Annotated[
         str | None,
-        typer.Option("--expect-sha256", metavar="HASH", help="Hash of that package. Default: this machine's allow list."),
+        typer.Option("--expect-sha256", metavar="HASH", help="Hash of that package, if not in the allow list."),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Take a sound series that the model was not made for; the report says so.")
@@ -73,7 +73,8 @@ def synthesize(
 ) -> None:
     """Synthesise the other contrast of a knee series as derived DICOM, NIfTI and a report page.
 
-    A package runs with its own code, so it is opened only if its hash is given or allowed; `kneesynth package` prints it.
+    A package runs with its own code, so it is opened only if its hash, as `kneesynth package` prints it, is given or
+    in the allow list of this machine.
 
     Example: [bold]kneesynth synthesize study/ -o result/ --to PDFS[/bold]
     """

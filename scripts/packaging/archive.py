@@ -88,8 +88,8 @@ def read_package(path: Path, check: Callable[[str], None]) -> Package:
 
     Args:
         path: zip or folder.
-        check: called with the sha256 of the zip (of the file as it is, or of the zip that the folder's files make) before
-            any of it is used; refuses by raising.
+        check: called with the sha256 of the zip (of the file as it is, or of the zip that the folder's files make)
+            before any of it is used; refuses by raising.
 
     Raises:
         UsageError: there is no such file or folder, or it is no package.
@@ -102,7 +102,7 @@ def read_package(path: Path, check: Callable[[str], None]) -> Package:
     if not path.is_file():
         raise UsageError(f"{path.name}: no such package; need its folder or zip; check the path.")
     if path.stat().st_size > LARGEST:
-        raise UsageError(f"{path.name}: larger than {LARGEST >> 20} MB; need a package of this project; check the path.")
+        raise UsageError(f"{path.name}: larger than {LARGEST >> 20} MB; need a package; check the path.")
     content = path.read_bytes()
     check(sha256(content))
     return _from_zip(content, path.name)
@@ -124,9 +124,7 @@ def _files_of(folder: Path) -> Iterator[Path]:
         if path.is_file():
             yield path
         # What Python compiled while the package was used is not of the package, and not taken along.
-        yield from (
-            file for file in sorted(path.rglob("*")) if file.is_file() and "__pycache__" not in file.parts
-        )
+        yield from (file for file in sorted(path.rglob("*")) if file.is_file() and "__pycache__" not in file.parts)
 
 
 def _from_zip(content: bytes, label: str) -> Package:
@@ -138,7 +136,7 @@ def _from_zip(content: bytes, label: str) -> Package:
             paths = [PurePosixPath(entry.filename) for entry in entries]
             if len({path.parts[0] for path in paths}) != 1 or any(".." in path.parts for path in paths):
                 raise UsageError(f"{label}: no package; need one folder in the zip, as `kneesynth package` makes it.")
-            files = {path.relative_to(path.parts[0]).as_posix(): archive.read(e) for path, e in zip(paths, entries)}
+            files = {path.relative_to(path.parts[0]).as_posix(): archive.read(str(path)) for path in paths}
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise WeightsError(f"{label}: damaged or no zip; need a package as it was made; fetch it again.") from error
     return _package(files, label)

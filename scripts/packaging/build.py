@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,13 +60,13 @@ def shipped_package(layout: Layout) -> Package:
         raise WeightsError("models/model.pt: no weights there; need the bundle's; install or train them.") from error
     if sha256(weights) != metadata["weights_sha256"]:
         raise WeightsError(
-            f"models/model.pt: sha256 {sha256(weights)[:12]} is not {metadata['weights_sha256'][:12]} of metadata.json; "
-            "need them to agree; put the right one in its place."
+            f"models/model.pt: sha256 {sha256(weights)[:12]} is not {metadata['weights_sha256'][:12]} of "
+            "metadata.json; need them to agree; put the right one in its place."
         )
     card = _card(layout)
     text = card if layout.packed else readme(card_parts(card), metadata, _CONTRASTS)
     docs = {README: text.encode(), **linked_files(text, layout.docs)}
-    return _package(layout, metadata, packed_configs(layout), docs, weights)
+    return _package(layout, (layout.configs / "metadata.json").read_bytes(), packed_configs(layout), docs, weights)
 
 
 def run_package(layout: Layout, checkpoint: Path, name: str | None = None, version: str | None = None) -> Package:
@@ -93,7 +93,8 @@ def run_package(layout: Layout, checkpoint: Path, name: str | None = None, versi
     metadata = run_metadata(run, shipped, name, version, sha256(run.weights))
     text = readme(run_parts(run, card_parts(_card(layout))), metadata, run.contrasts)
     docs = {README: text.encode(), **run_pictures(run)}
-    return _package(layout, metadata, run_configs(run, packed_configs(layout)), docs, run.weights)
+    content = (json.dumps(metadata, indent=4, ensure_ascii=False) + "\n").encode()
+    return _package(layout, content, run_configs(run, packed_configs(layout)), docs, run.weights)
 
 
 def packed_configs(layout: Layout) -> dict[str, str]:
@@ -128,9 +129,9 @@ def write_package(package: Package, out: Path) -> Written:
             package.write(stage / folder.name)
             (stage / archive.name).write_bytes(content)
             if folder.exists():
-                os.replace(folder, stage / "former")
-            os.replace(stage / folder.name, folder)
-            os.replace(stage / archive.name, archive)
+                folder.replace(stage / "former")
+            (stage / folder.name).replace(folder)
+            (stage / archive.name).replace(archive)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
     except OSError as error:
@@ -139,12 +140,12 @@ def write_package(package: Package, out: Path) -> Written:
 
 
 def _package(
-    layout: Layout, metadata: dict[str, Any], configs: dict[str, str], docs: dict[str, bytes], weights: bytes
+    layout: Layout, metadata: bytes, configs: Mapping[str, str], docs: Mapping[str, bytes], weights: bytes
 ) -> Package:
     parsed = [yaml.safe_load(text) for text in configs.values()]
     files = {
         "LICENSE": (layout.root / "LICENSE").read_bytes(),
-        METADATA: (json.dumps(metadata, indent=4, ensure_ascii=False) + "\n").encode(),
+        METADATA: metadata,
         "configs/logging.conf": (layout.configs / "logging.conf").read_bytes(),
         "models/model.pt": weights,
     }
@@ -152,7 +153,7 @@ def _package(
     files |= {f"configs/{name}.json": json_twin(configs[name]).encode() for name in TWINS}
     files |= {f"docs/{name}": content for name, content in docs.items()}
     files |= {path.as_posix(): (layout.root / path).read_bytes() for path in reachable_files(layout.root, parsed)}
-    return Package(check_name(str(metadata["name"])), files)
+    return Package(check_name(str(json.loads(metadata)["name"])), files)
 
 
 def _metadata(layout: Layout) -> dict[str, Any]:

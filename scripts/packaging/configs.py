@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configs as a package holds them: the same text with its own root, and twins in JSON for tools that know no YAML.
 
-Every MONAI bundle calls its package ``scripts``, and a Python process keeps one module of a name. So a packed config takes
-the name from whichever bundle was loaded before (whose objects go on working), and gives it back at its end. It does so
-by expressions: what YAML names by ``_target_`` would be looked for in the other bundle's package.
+Every MONAI bundle calls its package ``scripts``, and a Python process keeps one module of a name. So a packed config
+takes the name from whichever bundle was loaded before (whose objects go on working), and gives it back at its end. It
+does so by expressions: what YAML names by ``_target_`` would be looked for in the other bundle's package.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def packed_config(text: str, name: str) -> str:
         (_PATH_LINE, f"  # the folder and the name `scripts` are this bundle's until it ends\n{lines}"),
     )
     for pattern, replacement in changes:
-        text, count = pattern.subn(lambda _, new=replacement: new, text)
+        text, count = pattern.subn(replacement.replace("\\", r"\\"), text)
         if count != 1:
             raise UsageError(f"{name}: {count} lines like `{pattern.pattern}`; need one; mend the config.")
     release = "".join(f'  - "{line}"\n' for line in RELEASE)

@@ -60,12 +60,22 @@ def readme(parts: Mapping[str, str], metadata: Mapping[str, Any], contrasts: Seq
         authors=metadata["authors"],
         data=str(metadata["data_source"]).rstrip(".") + ".",
         name=metadata["name"],
+        packages=_packages(metadata),
         version=metadata["version"],
         weights=metadata["weights_sha256"],
         first=contrasts[0],
         second=contrasts[1],
     )
     return checkout_paths_dropped(text)
+
+
+def _packages(metadata: Mapping[str, Any]) -> str:
+    """The tested versions, as pip takes them; torch first, since others would bring another one."""
+    first = {"torch": "pytorch_version", "monai": "monai_version", "numpy": "numpy_version"}
+    named = {package: metadata[key] for package, key in first.items()} | metadata["required_packages_version"]
+    words = [f"{package}=={version}" for package, version in named.items()]
+    lines = [" ".join(words[start : start + 5]) for start in range(0, len(words), 5)]
+    return " \\\n    ".join(lines)
 
 
 def linked_files(text: str, folder: Path) -> dict[str, bytes]:

@@ -25,18 +25,18 @@ def run_parts(run: TrainingRun, parts: Mapping[str, str]) -> dict[str, str]:
     first, second = run.contrasts
     return {
         "description": (
-            f"Turns a knee MR series of contrast {first} into {second}, or back, slice by slice. One content encoder, one "
-            f"decoder for each contrast; {run.parameters / 1e6:.2g} M parameters.\n\n"
-            f"**These weights were made by a training run of the user's own.** Nobody but whoever trained them has judged "
-            "them; this page holds what the run recorded of itself."
+            f"Turns a knee MR series of contrast {first} into {second}, or back, slice by slice. One content encoder, "
+            f"one decoder for each contrast; {run.parameters / 1e6:.2g} M parameters.\n\n"
+            "**These weights were made by a training run of the user's own.** Nobody but whoever trained them has "
+            "judged them; this page holds what the run recorded of itself."
         ),
         "intended_use": parts["intended_use"],
         "intensities": parts["intensities"],
         "training": _training(run),
         "scores": _scores(run),
         "failures": (
-            "- No failure of these weights is known, because none was looked for: look at scans that training never saw, "
-            "and measure them (`python -m scripts evaluate STUDY --scorecard`).\n"
+            "- No failure of these weights is known, because none was looked for: look at scans that training never "
+            "saw, and measure them (`python -m scripts evaluate STUDY --scorecard`).\n"
             "- Scans that differ from the training data in sequence, field strength, plane or resolution."
         ),
         "licences": (
@@ -111,11 +111,12 @@ def _training(run: TrainingRun) -> str:
         methods = methods.replace(start, PurePath(start).name)
     hardware = run.record.get("hardware")
     hardware = hardware if isinstance(hardware, Mapping) else {}
+    unknown = "not recorded"
     rows = {
-        "Epoch of these weights": run.epoch or "not recorded",
-        "Time of the whole run": f"{run.record['seconds'] / 60:.1f} minutes" if "seconds" in run.record else "not recorded",
-        "Machine": ", ".join(str(hardware[key]) for key in ("gpu", "processor") if key in hardware) or "not recorded",
-        "Data": ", ".join(f"{key} {value}" for key, value in _data(run).items()) or "not recorded",
+        "Epoch of these weights": run.epoch or unknown,
+        "Time of the whole run": f"{run.record['seconds'] / 60:.1f} minutes" if "seconds" in run.record else unknown,
+        "Machine": ", ".join(str(hardware[key]) for key in ("gpu", "processor") if key in hardware) or unknown,
+        "Data": ", ".join(f"{key} {value}" for key, value in _data(run).items()) or unknown,
         **{f"Range: {key}": _plain(value) for key, value in ranges(run).items()},
     }
     table = "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows.items())
@@ -129,8 +130,9 @@ def _scores(run: TrainingRun) -> str:
     pictures = "\n\n".join(f"![{name.partition('.')[0]} of the run]({name})" for name in run_pictures(run))
     kind = "simulated knees" if run.simulated else "the run's own validation pairs"
     return (
-        f"Validation of epoch {run.epoch} on {kind} (PSNR in dB, data range 1.0; SSIM; both inside the body). The epoch was "
-        f"chosen by such a score, so scans that took no part are worse.\n\n| score | mean |\n|---|---|\n{rows}\n\n{pictures}"
+        f"Validation of epoch {run.epoch} on {kind} (PSNR in dB, data range 1.0; SSIM; both inside the body). The epoch "
+        "was chosen by such a score, so scans that took no part are worse.\n\n"
+        f"| score | mean |\n|---|---|\n{rows}\n\n{pictures}"
     )
 
 

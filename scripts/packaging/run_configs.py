@@ -9,20 +9,24 @@ from typing import Any
 
 import yaml
 
+from scripts.errors import UsageError
+from scripts.handlers.run_config import look_up
 from scripts.packaging.configs import replace_block
 from scripts.packaging.training_run import TrainingRun, check_packable
 
 ALONE = ("train", "evaluate", "inference", "diagnose")
 
-# Where the run found and put things, and how a config begins and ends: of the machine, or of the bundle.
-_NOT_OF_THE_RUN = (
-    *("bundle_root", "dataset_dir", "manifest", "output_dir", "cache_dir", "run_dir", "initial_weights"),
+# Of the machine, or of how any training of this code begins and ends, and so not taken from the run.
+_PLACES = (
+    *("imports", "bundle_root", "dataset_dir", "manifest", "output_dir", "cache_dir", "run_dir", "initial_weights"),
     *("resume", "wandb", "device", "num_workers", "simulate_on"),
-    *("imports", "initialize", "training", "run", "finalize"),
 )
-_HEAD = """# Train on, with the settings of the run that this bundle's weights come from. Runs alone, from this folder:
+_ENDS = ("initialize", "training", "run", "finalize")
+_NOT_OF_THE_RUN = (*_PLACES, *_ENDS)
+_HEAD = """# Train with the settings of the run that this bundle's weights come from. Runs alone, from this folder:
 #
-#   python -m monai.bundle run training --config_file configs/train.yaml --dataset_dir DIR --initial_weights models/model.pt
+#   python -m monai.bundle run training --config_file configs/train.yaml --dataset_dir DIR
+#   ... --initial_weights models/model.pt      go on from this bundle's weights
 """
 
 
@@ -38,9 +42,10 @@ def run_configs(run: TrainingRun, shipped: Mapping[str, str]) -> dict[str, str]:
     """
     train = _train(run, yaml.safe_load(shipped["train"]))
     found = {"train": _HEAD + yaml.safe_dump(train, sort_keys=False, allow_unicode=True, width=110)}
+    shipped_train = yaml.safe_load(shipped["train"])
     for name in ALONE[1:]:
         text = shipped[name]
-        for key, value in _settings_of(name, run, train, yaml.safe_load(shipped["train"]), yaml.safe_load(text)).items():
+        for key, value in _settings_of(name, run, train, shipped_train, yaml.safe_load(text)).items():
             text = replace_block(text, key, value)
         found[name] = text
     return found
@@ -48,8 +53,7 @@ def run_configs(run: TrainingRun, shipped: Mapping[str, str]) -> dict[str, str]:
 
 def _train(run: TrainingRun, shipped: Mapping[str, Any]) -> dict[str, Any]:
     train = {key: value for key, value in run.config.items() if key not in _NOT_OF_THE_RUN}
-    of_bundle = {key: shipped[key] for key in _NOT_OF_THE_RUN if key in shipped}
-    train = {**{key: of_bundle.pop(key) for key in ("imports", "bundle_root")}, **train, **of_bundle}
+    train = {key: shipped[key] for key in _PLACES if key in shipped} | train | {key: shipped[key] for key in _ENDS}
     simulated = train.get("simulated")
     if isinstance(simulated, Mapping) and isinstance(simulated.get("presets"), Mapping):
         named = {k: v for k, v in simulated["presets"].items() if PurePath(str(v)).suffix == ""}  # not a user's files
@@ -72,25 +76,45 @@ def _settings_of(
         if key not in _NOT_OF_THE_RUN and key in train and shipped_train.get(key) == value:
             found.setdefault(key, train[key])
     if "preprocessing" in shipped:
-        chain = run.config["validate"]["preprocessing"]
+        chain = _chain(run.config)
         keys = shipped["preprocessing"]["transforms"][0]["keys"]
         found["preprocessing"] = _with_keys(chain, keys)
         check_packable({**found["preprocessing"], "transforms": _without_keys(found["preprocessing"])}, "preprocessing")
     if name == "diagnose":
-        found["train"] = {part: train["train"][part] for part in shipped["train"] if part in train["train"]}
-        found |= _diagnosed(run, shipped)
+        found |= _diagnosed(run, train, shipped)
     if name == "inference":
         found["displayable_configs"] = {**shipped["displayable_configs"], "target_contrast": run.contrasts[1]}
-    return {key: value for key, value in found.items() if key in shipped and shipped[key] != value}
+    return {k: value for k, value in found.items() if k in shipped and _spelt_alike(shipped[k]) != _spelt_alike(value)}
 
 
-def _diagnosed(run: TrainingRun, shipped: Mapping[str, Any]) -> dict[str, Any]:
-    """The network as a diagnosis builds it, with every setting that its evidence asks for."""
+def _diagnosed(run: TrainingRun, train: Mapping[str, Any], shipped: Mapping[str, Any]) -> dict[str, Any]:
+    """The data and the network as a diagnosis builds them, with every setting that its evidence asks for."""
+    data = {part: train["train"][part] for part in shipped["train"] if part in train["train"]}
+    data["dataloader"] = {**data["dataloader"], "num_workers": 0}
     usual = shipped["network_def"]
     if run.network.get("_target_") == usual["_target_"]:
-        return {"network_def": {**usual, **run.network, "allow_asymmetric": usual["allow_asymmetric"]}}
+        network = {**usual, **run.network, "allow_asymmetric": usual["allow_asymmetric"]}
+        return {"train": data, "network_def": network}
     asked = {key: value for key, value in shipped["static"].items() if not str(value).startswith("@network_def#")}
-    return {"network_def": dict(run.network), "static": asked}
+    return {"train": data, "static": asked}
+
+
+def _chain(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a scan goes through before the network validates on it."""
+    validate = config.get("validate")
+    chain = look_up(config, validate.get("preprocessing")) if isinstance(validate, Mapping) else None
+    if not isinstance(chain, Mapping) or not isinstance(chain.get("transforms"), list) or not chain["transforms"]:
+        raise UsageError("config.yaml of the run has no validate::preprocessing with transforms; need them; add them.")
+    return chain
+
+
+def _spelt_alike(value: Any) -> Any:
+    """A config with one spelling of the separator in ids, for comparison."""
+    if isinstance(value, Mapping):
+        return {key: _spelt_alike(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_spelt_alike(item) for item in value]
+    return value.replace("#", "::") if isinstance(value, str) else value
 
 
 def _with_keys(chain: Mapping[str, Any], keys: Any) -> dict[str, Any]:

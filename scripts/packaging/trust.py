@@ -46,7 +46,9 @@ def allowed_hashes() -> set[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"allow list {path}: cannot be read; need a text file; mend it or {ALLOW_VARIABLE}.") from error
+        raise UsageError(
+            f"allow list {path}: cannot be read; need a text file; mend it or {ALLOW_VARIABLE}."
+        ) from error
     found = set()
     for number, line in enumerate(lines, start=1):
         words = line.split()
