@@ -130,8 +130,8 @@ def _scores(run: TrainingRun) -> str:
     pictures = "\n\n".join(f"![{name.partition('.')[0]} of the run]({name})" for name in run_pictures(run))
     kind = "simulated knees" if run.simulated else "the run's own validation pairs"
     return (
-        f"Validation of epoch {run.epoch} on {kind} (PSNR in dB, data range 1.0; SSIM; both inside the body). The epoch "
-        "was chosen by such a score, so scans that took no part are worse.\n\n"
+        f"Validation of epoch {run.epoch} on {kind} (PSNR in dB, data range 1.0; SSIM; both inside the body). The "
+        "epoch was chosen by such a score, so scans that took no part are worse.\n\n"
         f"| score | mean |\n|---|---|\n{rows}\n\n{pictures}"
     )
 

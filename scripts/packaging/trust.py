@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A package is code. It is opened only if its hash was named by whoever starts the program, or by this machine's keeper.
+"""A package is code: it is opened only if its hash was named, by who starts the program or by this machine's keeper.
 
 The keeper's allow list is a text file: one sha256 per line, words after it and lines that begin with ``#`` are remarks,
 so that the output of ``sha256sum`` can be appended to it. It lies where `ALLOW_VARIABLE` says, else at
@@ -76,7 +76,7 @@ def check_trusted(found: str, expected: str | None, label: str) -> None:
         if found not in allowed_hashes():
             raise UsageError(
                 f"{label}: a package is code, and this one (sha256 {found[:12]}...) is not in the allow list "
-                f"{allow_list()}; need the sha256 that its maker gave you: --expect-sha256 HASH, or a line in that list."
+                f"{allow_list()}; need the sha256 that its maker gave you; give --expect-sha256, or add it there."
             )
         return
     if not _HASH.fullmatch(expected.strip().lower()):
