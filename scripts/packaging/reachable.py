@@ -87,8 +87,10 @@ def imported_modules(source: str, root: Path) -> set[str]:
 
 
 def _run_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """Each node of a syntax tree but for what only type checkers read."""
+    """Each statement of a syntax tree, however deep, but for what only type checkers read."""
     for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.expr):  # holds no statement
+            continue
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             for other in node.orelse:
                 yield from (other, *_run_nodes(other))
