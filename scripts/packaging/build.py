@@ -19,7 +19,7 @@ from scripts.packaging.archive import METADATA, Package, check_name, sha256
 from scripts.packaging.configs import TWINS, json_twin, packed_config, packed_overlay
 from scripts.packaging.layout import Layout
 from scripts.packaging.reachable import reachable_files
-from scripts.packaging.readme import README, card_parts, linked_files, readme
+from scripts.packaging.readme import README, card_parts, general_parts, linked_files, readme
 from scripts.packaging.run_card import run_metadata, run_parts, run_pictures
 from scripts.packaging.run_configs import run_configs
 from scripts.packaging.training_run import TrainingRun, read_run
@@ -91,7 +91,7 @@ def run_package(layout: Layout, checkpoint: Path, name: str | None = None, versi
     if name == shipped["name"]:
         raise UsageError(f"name {name} is the name of the shipped bundle; need another for your weights; choose one.")
     metadata = run_metadata(run, shipped, name, version, sha256(run.weights))
-    text = readme(run_parts(run, card_parts(_card(layout))), metadata, run.contrasts)
+    text = readme(run_parts(run, general_parts(_card(layout))), metadata, run.contrasts)
     docs = {README: text.encode(), **run_pictures(run)}
     content = (json.dumps(metadata, indent=4, ensure_ascii=False) + "\n").encode()
     return _package(layout, content, run_configs(run, packed_configs(layout)), docs, run.weights)

@@ -23,6 +23,8 @@ _PLACED = {
     "Known failures": "failures",
     "Licences": "licences",
 }
+# What holds for any weights of this code, by the names it has in a card and in a package's README.
+_GENERAL = {"intended_use": ("Intended use",), "intensities": ("Intensity convention", "Preprocessing")}
 _TEMPLATE = Path(__file__).with_name("readme.md")
 _HEADING = re.compile(r"^#{2,4} \**(.+?)\**$", re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)#?:\s]+)\)")
@@ -32,7 +34,7 @@ def card_parts(card: str) -> dict[str, str]:
     """Text of the template's places, taken from the model card.
 
     Args:
-        card: the model card of a checkout, or the README of a package, whose sections of the same names are the same.
+        card: the model card of a checkout.
 
     Raises:
         UsageError: a section is missing.
@@ -44,6 +46,25 @@ def card_parts(card: str) -> dict[str, str]:
     parts = {place: sections[name] for name, place in _PLACED.items()}
     others = [(name, text) for name, text in sections.items() if name not in _PLACED]
     return parts | {"scores": "\n\n".join(f"#### **{name}**\n\n{text}" for name, text in others)}
+
+
+def general_parts(card: str) -> dict[str, str]:
+    """Text of those places that does not depend on the weights.
+
+    Args:
+        card: the model card of a checkout, or the README of a package.
+
+    Raises:
+        UsageError: a section is missing.
+    """
+    sections = _sections(card)
+    found = {}
+    for place, names in _GENERAL.items():
+        text = next((sections[name] for name in names if name in sections), None)
+        if text is None:
+            raise UsageError(f"the model card has no section {names[0]}; need it; add it.")
+        found[place] = text
+    return found
 
 
 def readme(parts: Mapping[str, str], metadata: Mapping[str, Any], contrasts: Sequence[str]) -> str:

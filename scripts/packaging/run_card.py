@@ -20,18 +20,17 @@ def run_parts(run: TrainingRun, parts: Mapping[str, str]) -> dict[str, str]:
 
     Args:
         run: the run.
-        parts: those of the bundle's own card; what holds for any weights of this code is taken from them.
+        parts: what holds for any weights of this code, see `general_parts`.
     """
     first, second = run.contrasts
     return {
+        **parts,
         "description": (
             f"Turns a knee MR series of contrast {first} into {second}, or back, slice by slice. One content encoder, "
             f"one decoder for each contrast; {run.parameters / 1e6:.2g} M parameters.\n\n"
             "**These weights were made by a training run of the user's own.** Nobody but whoever trained them has "
             "judged them; this page holds what the run recorded of itself."
         ),
-        "intended_use": parts["intended_use"],
-        "intensities": parts["intensities"],
         "training": _training(run),
         "scores": _scores(run),
         "failures": (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a training of another width to a synthesis by its package, with nothing but the zip of the bundle to begin with."""
+"""From a training of another width to a synthesis by its package, with nothing but the bundle's zip to begin with."""
 
 from __future__ import annotations
 

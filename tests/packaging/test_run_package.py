@@ -53,6 +53,11 @@ def test_the_same_run_gives_the_same_bytes(layout: Layout, run: Path, package: P
     assert again.zip_bytes() == package.zip_bytes()
 
 
+def test_it_can_be_packed_where_only_the_package_is(unpacked: Path, run: Path, package: Package) -> None:
+    again = run_package(Layout(unpacked, unpacked), run / "best.pt", "our_knees", "1.2.3")
+    assert again.zip_bytes() == package.zip_bytes()
+
+
 @pytest.mark.parametrize("name", ALONE)
 def test_each_config_builds_the_runs_network_and_takes_its_weights(package: Package, name: str, tmp_path: Path) -> None:
     built = network(package, name)
