@@ -86,7 +86,7 @@ def read_run(checkpoint: Path) -> TrainingRun:
     if not isinstance(network, Mapping) or not isinstance(contrasts, list) or len(contrasts) != 2:
         raise UsageError("config.yaml of the run has no network_def or no two contrasts; need a run of this project.")
     check_packable(network, "network_def")
-    built = _build(network)
+    built = build_network(network)
     try:
         load_weights(built, checkpoint)
     except WeightsError as error:
@@ -139,7 +139,8 @@ def _named_texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, value
 
 
-def _build(network: Mapping[str, Any]) -> Any:
+def build_network(network: Mapping[str, Any]) -> Any:
+    """The network that settings without references describe, weights drawn anew."""
     from monai.bundle import ConfigParser
 
     return ConfigParser({"network_def": dict(network)}).get_parsed_content("network_def")

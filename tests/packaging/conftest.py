@@ -76,7 +76,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
     def make(name: str = "20260101-120000", **settings: object) -> Path:
         from scripts.bundle_config import load_config
-        from scripts.packaging.training_run import _build
+        from scripts.packaging.training_run import build_network
 
         folder = tmp_path_factory.mktemp("runs") / name
         (folder / "panels").mkdir(parents=True)
@@ -84,7 +84,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         config = load_config(configs / "train.yaml", [configs / "smoke.yaml", settings])
         (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         torch.manual_seed(0)
-        network = _build(config["network_def"] | {"contrasts": config["contrasts"]})
+        network = build_network(config["network_def"] | {"contrasts": config["contrasts"]})
         state = network.state_dict()
         averaged = {f"module.{key}": value for key, value in state.items()} | {"n_averaged": torch.tensor(3)}
         untrained = {key: torch.zeros_like(value) for key, value in state.items()}
