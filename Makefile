@@ -17,7 +17,7 @@ HEAVY := slow or validators or browser or gpu
 PYTEST = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadscope $(PYTEST_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint bench simulator study gpu clean
+.PHONY: help install demo test test-all lint package bench simulator study gpu clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -56,6 +56,9 @@ lint: install ## style, types, and who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+package: install ## write the bundle as an installable zip, and its folder, to dist/; prints its sha256
+	$(PY) -m scripts package -o dist
 
 bench: install ## time synthesis, start-up and a training step; writes outputs/bench.json
 	$(PY) tests/bench.py

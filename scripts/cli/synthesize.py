@@ -56,6 +56,14 @@ def synthesize(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE|-", help="Also write the report here, refusals included.")
     ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="DIR|ZIP", help="Package of other weights, made by `kneesynth package`."),
+    ] = None,
+    expect_sha256: Annotated[
+        str | None,
+        typer.Option("--expect-sha256", metavar="HASH", help="Hash of that package, if not in the allow list."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Take a sound series that the model was not made for; the report says so.")
     ] = False,
@@ -64,6 +72,9 @@ def synthesize(
     ] = False,
 ) -> None:
     """Synthesise the other contrast of a knee series as derived DICOM, NIfTI and a report page.
+
+    A package runs with its own code, so it is opened only if its hash, as `kneesynth package` prints it, is given or
+    in the allow list of this machine.
 
     Example: [bold]kneesynth synthesize study/ -o result/ --to PDFS[/bold]
     """
@@ -85,6 +96,15 @@ def synthesize(
             device=device,
             lift=Lift(force=force, simulated=accept_simulated),
         )
+        if bundle is not None:
+            from scripts.cli.packed_synthesis import synthesize_packed
+
+            code = synthesize_packed(bundle, expect_sha256, request, json_file)
+            if code:
+                raise typer.Exit(code)  # it has said why, and written its refusal to --json
+            return
+        if expect_sha256 is not None:
+            raise UsageError("--expect-sha256 without --bundle: nothing to compare; need the package; name it")
         report = _run(request)
     except KneeSynthError as error:
         stacks = error.stacks if isinstance(error, AmbiguousSource) else ()

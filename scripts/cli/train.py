@@ -120,10 +120,11 @@ def unused_keys(config: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]
     MONAI would pass over them in silence, and a misspelt ``max_epochs`` would train with another number.
     """
     texts = list(_texts(config))
+    known = (*base, "finalize")  # MONAI looks for it by itself; a packed config has it
     return [
         key
         for key in config
-        if key not in base and not any(re.search(rf"[@%](::|#)?{re.escape(key)}\b", text) for text in texts)
+        if key not in known and not any(re.search(rf"[@%](::|#)?{re.escape(key)}\b", text) for text in texts)
     ]
 
 

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Synthesis by a package: its own code and weights, in a process of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.errors import KneeSynthError
+from scripts.packaging.trust import opened_package
+
+if TYPE_CHECKING:
+    from scripts.synthesis.run import Request
+
+# The package's folder comes before all others, the current one included: each bundle's code is called `scripts`.
+_START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from scripts.cli.app import main; sys.exit(main())"
+
+
+def synthesize_packed(package: Path, expected: str | None, request: Request, json_file: Path | None) -> int:
+    """Run ``synthesize`` of a trusted package.
+
+    A network is its weights and the code around them, so the package's own code runs: same request, other program.
+
+    Args:
+        package: zip or folder.
+        expected: its sha256; None leaves it to the allow list.
+        request: what to synthesise.
+        json_file: the report for machines, written by that program.
+
+    Returns:
+        Its exit code; it has said on stderr what it refused.
+
+    Raises:
+        KneeSynthError: the package is not there, altered, or vouched for by nobody; nothing of it was run.
+    """
+    with opened_package(package, expected) as folder:
+        command = [sys.executable, "-B", "-c", _START, str(folder), "synthesize", *arguments_of(request, json_file)]
+        code = subprocess.run(command, check=False).returncode
+    return code if code >= 0 else KneeSynthError.exit_code  # ended by a signal
+
+
+def arguments_of(request: Request, json_file: Path | None) -> list[str]:
+    """The command line that asks for the same."""
+    named = {
+        "--out": request.out,
+        "--to": request.target,
+        "--series": request.series,
+        "--format": None if request.formats is None else ",".join(request.formats),
+        "--reference-dicom": request.reference_dicom,
+        "--device": request.device,
+        "--json": json_file,
+    }
+    flags = {
+        "--all": request.all_series,
+        "--force": request.lift.force,
+        "--accept-simulated": request.lift.simulated,
+    }
+    words = [word for name, value in named.items() if value is not None for word in (name, str(value))]
+    return [*words, *(name for name, given in flags.items() if given), "--", *map(str, request.inputs)]
