@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages that tell of the study say what its tables hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scripts.networks import STRATEGIES
+from scripts.study.curves import Epoch
+from scripts.study.grid import read_grid
+from scripts.study.page import DIRECTIONS
+from scripts.study.results import CURVES, TABLE, fill_page
+from scripts.study.table import Line, read_csv
+
+DOCS = Path(__file__).resolve().parents[2] / "bundle" / "docs"
+PAGES = ("WHY_CROSS_LOSS_FAILS.md", "ANALYSIS_DECODER_ISSUE.md", "NOISE_LEAKAGE_ANALYSIS.md")
+
+
+@pytest.fixture(scope="module")
+def lines() -> dict[tuple[str, str, str], Line]:
+    found = read_csv(DOCS / "study" / TABLE, Line)
+    return {(line.row, line.direction, line.measure): line for line in found}
+
+
+@pytest.fixture(scope="module")
+def fell() -> dict[str, float]:
+    """Share of the first epoch's cross that the last has lost, by row, mean over seeds."""
+    epochs = read_csv(DOCS / "study" / CURVES, Epoch)
+    last = max(one.epoch for one in epochs)
+
+    def mean(row: str, epoch: int) -> float:
+        values = [one.cross for one in epochs if (one.row, one.epoch) == (row, epoch)]
+        return sum(values) / len(values)
+
+    whole = {one.row for one in epochs if one.epoch == last}
+    return {row: 1 - mean(row, last) / mean(row, 1) for row in whole}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_tables_of_a_page_are_those_of_the_csv_files(name: str) -> None:
+    page = (DOCS / name).read_text(encoding="utf-8")
+    assert "<!-- study: " in page
+    assert fill_page(page, DOCS / "study", read_grid("cpu")) == page
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pictures_of_a_page_are_there(name: str) -> None:
+    page = (DOCS / name).read_text(encoding="utf-8")
+    shown = [part.split(")")[0] for part in page.split("](")[1:]]
+    assert all((DOCS / path.split("#")[0]).is_file() for path in shown if not path.startswith("http")), shown
+
+
+def test_zero_skip_is_not_flat_and_as_poor_as_no_skip(
+    lines: dict[tuple[str, str, str], Line], fell: dict[str, float]
+) -> None:
+    assert fell["zero_skip"] > 1 / 3 and fell["no_skip"] > 1 / 3
+    assert fell["source_skip"] == max(fell[strategy] for strategy in STRATEGIES)
+    for direction in DIRECTIONS:
+        zero, none = (lines[row, direction, "psnr"] for row in ("zero_skip", "no_skip"))
+        assert zero.difference_high < -0.7 and none.difference_high < -0.7  # about a decibel below source_skip
+        assert abs(zero.mean - none.mean) < 0.25
+
+
+def test_the_default_is_the_best_strategy_in_both_directions(lines: dict[tuple[str, str, str], Line]) -> None:
+    for direction in DIRECTIONS:
+        others = [lines[row, direction, "psnr"] for row in STRATEGIES if row != read_grid("cpu").default]
+        assert all(line.difference_high < 0 for line in others)
+
+
+def test_beside_plain_networks_it_is_as_good_and_leaks_half(lines: dict[tuple[str, str, str], Line]) -> None:
+    default = read_grid("cpu").default
+    for direction, worst in zip(DIRECTIONS, (0.2, 0.0), strict=True):
+        for row in ("basic_unet", "basic_unet_smooth"):
+            assert lines[row, direction, "psnr"].difference < worst  # 0.2 dB is the margin of being no worse
+            for measure in ("nli_muscle_snr10", "nli_cartilage_snr10"):
+                assert (
+                    lines[read_grid("cpu").default, direction, measure].mean
+                    < 0.75 * lines[row, direction, measure].mean
+                )
+
+
+def test_leakage_lies_below_the_wiener_filter_where_the_page_says_so(lines: dict[tuple[str, str, str], Line]) -> None:
+    default = read_grid("cpu").default
+    for tissue in ("muscle", "cartilage"):
+        for snr in (10, 3):
+            found = lines[default, "PD to PDFS", f"nli_{tissue}_snr{snr}"].mean
+            assert found < lines[default, "PD to PDFS", f"wiener_{tissue}_snr{snr}"].mean
+    for row in ("no_skip", "zero_skip"):
+        assert (
+            lines[row, "PD to PDFS", "nli_muscle_snr10"].mean
+            < 0.5 * lines[default, "PD to PDFS", "nli_muscle_snr10"].mean
+        )
+        assert lines[row, "PD to PDFS", "edge"].mean < 0.5 * lines[default, "PD to PDFS", "edge"].mean
+
+
+def test_recon_does_not_pay_for_its_arithmetic(lines: dict[tuple[str, str, str], Line]) -> None:
+    there, back = (lines["no_recon", direction, "psnr"] for direction in DIRECTIONS)
+    assert there.difference_low > 0.2 and back.difference_high > 0
