@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.study.grid import Grid
-from scripts.study.train_cell import RUN
+from scripts.study.train_cell import RUN, TRAINED
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Epoch:
 
 
 def read_epochs(grid: Grid, out: Path) -> list[Epoch]:
-    """All epochs of the cells that have begun, row by row.
+    """All epochs of the cells that are trained, row by row.
 
     Args:
         grid: of the study.
@@ -47,8 +47,9 @@ def read_epochs(grid: Grid, out: Path) -> list[Epoch]:
     found = []
     for row in dict.fromkeys(cell.name for cell in grid.cells):
         for cell in (cell for cell in grid.cells if cell.name == row):
-            path = out / "cells" / cell.key / RUN / "curves.csv"
-            if not path.is_file():
+            folder = out / "cells" / cell.key
+            path = folder / RUN / "curves.csv"
+            if not path.is_file() or not (folder / TRAINED).is_file():
                 continue
             squared = cell.settings.get("squared_below") != 0
             with path.open(encoding="utf-8", newline="") as stream:

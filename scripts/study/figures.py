@@ -69,16 +69,18 @@ def draw_quality(
     for path, measure in ((leak, "nli_muscle_snr10"), (compute, "")):
         figure, axes = _figure(2)
         for axis, direction in zip(axes, DIRECTIONS, strict=True):
-            for row, (colour, marker) in zip(rows, _STYLES * 3, strict=False):
+            for number, row in enumerate(rows):
+                colour, marker = _STYLES[number % len(_STYLES)]
+                face = colour if number < len(_STYLES) else "none"  # the second round of colours is hollow
                 quality = by_key.get((row, direction, "psnr"))
                 leaking = by_key.get((row, direction, measure))
                 along = flops.get(row) if not measure else leaking.mean if leaking else None
                 if quality is None or along is None:
                     continue
                 spread = [[quality.mean - quality.low], [quality.high - quality.mean]]
-                axis.errorbar(
-                    along, quality.mean, yerr=spread, color=colour, marker=marker, capsize=2, label=row, ls=""
-                )
+                bars = axis.errorbar(along, quality.mean, spread, color=colour, marker=marker, capsize=2, ls="")
+                bars[0].set_markerfacecolor(face)
+                bars.set_label(row)
             if measure:
                 _mark_wiener(axis, by_key, direction)
             axis.set(title=direction, ylabel="PSNR, clean target [dB]")

@@ -75,10 +75,7 @@ def test_beside_plain_networks_it_is_as_good_and_leaks_half(lines: dict[tuple[st
         for row in ("basic_unet", "basic_unet_smooth"):
             assert lines[row, direction, "psnr"].difference < worst  # 0.2 dB is the margin of being no worse
             for measure in ("nli_muscle_snr10", "nli_cartilage_snr10"):
-                assert (
-                    lines[read_grid("cpu").default, direction, measure].mean
-                    < 0.75 * lines[row, direction, measure].mean
-                )
+                assert lines[default, direction, measure].mean < 0.75 * lines[row, direction, measure].mean
 
 
 def test_leakage_lies_below_the_wiener_filter_where_the_page_says_so(lines: dict[tuple[str, str, str], Line]) -> None:
