@@ -38,6 +38,7 @@ FOUND_ROOT = (
 _BUNDLE_ROOT_LINE = re.compile(r"^bundle_root: .*$", re.MULTILINE)
 _PATH_LINE = re.compile(r"^  - \$sys\.path\.append\(@bundle_root\)$", re.MULTILINE)
 _SYS_LINE = re.compile(r"^  - \$import sys$", re.MULTILINE)
+_NOTHING_AT_THE_END = re.compile(r"^finalize: \[\]\n?", re.MULTILINE)
 _CHECKOUT_FOLDER = re.compile(r"\bbundle/(?=(?:configs|docs|models)\b)")
 
 
@@ -62,7 +63,7 @@ def packed_config(text: str, name: str) -> str:
         if count != 1:
             raise UsageError(f"{name}: {count} lines like `{pattern.pattern}`; need one; mend the config.")
     release = "".join(f'  - "{line}"\n' for line in RELEASE)
-    return checkout_paths_dropped(f"{text.rstrip()}\nfinalize:\n{release}")
+    return checkout_paths_dropped(f"{_NOTHING_AT_THE_END.sub('', text).rstrip()}\nfinalize:\n{release}")
 
 
 def packed_overlay(text: str) -> str:
