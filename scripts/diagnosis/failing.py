@@ -73,16 +73,16 @@ def explain_losses(evidence: Evidence, limits: Thresholds) -> Verdict | None:
 def _curves(evidence: Evidence, limits: Thresholds) -> Verdict | None:
     """The same question from the curves alone."""
     trend = evidence.trend
-    if trend is None or not {"recon", "cross"} <= set(trend.losses):
+    if trend is None or "cross" not in trend.losses:
         return None
     if evidence.static is not None and evidence.static.fine_tuned:
         return None  # losses of a network that was good from the start are flat
-    recon, cross = trend.losses["recon"], trend.losses["cross"]
+    cross, recon = trend.losses["cross"], trend.losses.get("recon")  # without a weight there is no recon
     learns = trend.score_gain is not None and trend.score_gain > limits.score_gain
     if learns or cross.drop >= limits.flat:
         return None
     flat = f"Cross is flat: {cross.drop:.0%} is gone after {trend.epochs} epochs (need {limits.flat:.0%})."
-    if recon.drop >= limits.falling:
+    if recon is not None and recon.drop >= limits.falling:
         falling = f"Recon falls meanwhile: {recon.drop:.0%} is gone."
         return Verdict(
             Kind.SKIPS,
@@ -94,15 +94,16 @@ def _curves(evidence: Evidence, limits: Thresholds) -> Verdict | None:
         )
     content = trend.losses.get("content")
     if content is not None and content.last < limits.content / 10:
+        kept = f" while recon kept {1 - recon.drop:.0%} of its start" if recon is not None else ""
         return Verdict(
             Kind.COLLAPSED,
             "Nothing is learned but equal codes: the latent code has most likely collapsed.",
-            (flat, f"Content fell to {content.last:.2g} while recon kept {1 - recon.drop:.0%} of its start."),
+            (flat, f"Content fell to {content.last:.2g}{kept}."),
             "Weigh content less and train anew.",
             {"loss_weights.content": 0.0002, "initial_weights": ""},
             sure=False,
         )
-    if recon.last >= limits.recon:
+    if recon is not None and recon.last >= limits.recon:
         return Verdict(
             Kind.DECODER,
             "Neither recon nor cross falls, and recon is as large as it is without any learning.",
@@ -111,7 +112,8 @@ def _curves(evidence: Evidence, limits: Thresholds) -> Verdict | None:
             {"initial_weights": ""},
             sure=False,
         )
-    return _capacity(evidence, (flat, f"Recon is flat too: {recon.drop:.0%} is gone."))
+    also = () if recon is None else (f"Recon is flat too: {recon.drop:.0%} is gone.",)
+    return _capacity(evidence, (flat, *also))
 
 
 def _capacity(evidence: Evidence, reasons: tuple[str, ...]) -> Verdict:

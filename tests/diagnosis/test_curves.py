@@ -76,6 +76,8 @@ def test_healthy_curves_are_healthy(seed: int, losses: dict[str, tuple[float, fl
         ({"cross": (0.3, 0.3, 1), "recon": (0.3, 0.29, 1), "content": (0.2, 0.001, 1)}, Kind.COLLAPSED),
         ({"cross": (1.5, 1.5, 1), "recon": (1.5, 1.5, 1), "content": (0.5, 0.3, 0.5)}, Kind.DECODER),
         ({"cross": (0.3, 0.3, 1), "recon": (0.3, 0.3, 1), "content": (0.2, 0.15, 0.5)}, Kind.CAPACITY),
+        ({"cross": (0.3, 0.3, 1), "recon": (0.0, 0.0, 1), "content": (0.2, 0.15, 0.5)}, Kind.CAPACITY),
+        ({"cross": (0.3, 0.3, 1), "recon": (0.0, 0.0, 1), "content": (0.2, 0.001, 1)}, Kind.COLLAPSED),
     ],
 )
 def test_flat_cross_losses_are_explained(
