@@ -59,7 +59,8 @@ def test_zero_skip_is_not_flat_and_as_poor_as_no_skip(
     assert fell["source_skip"] == max(fell[strategy] for strategy in STRATEGIES)
     for direction in DIRECTIONS:
         zero, none = (lines[row, direction, "psnr"] for row in ("zero_skip", "no_skip"))
-        assert zero.difference_high < -0.7 and none.difference_high < -0.7  # about a decibel below source_skip
+        for line in (zero, none):  # about a decibel below source_skip, and not by chance
+            assert -1.3 < line.difference < -0.8 and line.difference_high < 0
         assert abs(zero.mean - none.mean) < 0.25
 
 
@@ -94,4 +95,5 @@ def test_leakage_lies_below_the_wiener_filter_where_the_page_says_so(lines: dict
 
 def test_recon_does_not_pay_for_its_arithmetic(lines: dict[tuple[str, str, str], Line]) -> None:
     there, back = (lines["no_recon", direction, "psnr"] for direction in DIRECTIONS)
-    assert there.difference_low > 0.2 and back.difference_high > 0
+    assert there.difference == pytest.approx(0.5, abs=0.15) and there.difference_low > 0
+    assert back.difference == pytest.approx(0.2, abs=0.15) and back.difference_low > 0
