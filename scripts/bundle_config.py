@@ -253,3 +253,14 @@ def _argument_faults(component: Callable[..., Any], item: Mapping[str, Any]) -> 
             and parameter.default is inspect.Parameter.empty
             and parameter.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
         )
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """Every string within a config, however deep; keys are left out."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from texts_of(item)
+    elif isinstance(value, str):
+        yield value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests of several rooms share: the real scans where they are at hand, and a maker of DICOM knee series."""
+"""What tests of several rooms share: the real scans where they are at hand, makers of DICOM knee series, and pairs."""
 
 from __future__ import annotations
 
@@ -83,3 +83,19 @@ def knee_series(tmp_path: Path) -> Callable[..., list[Path]]:
         return files
 
     return make
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten patients, so that each section gets one, as ``<patient>/{PD,PDFS}.nii.gz`` of a dozen small slices."""
+    import nibabel
+
+    folder = tmp_path_factory.mktemp("pairs")
+    rng = np.random.default_rng(0)
+    affine = np.array([[0, 0, 3.3, -18], [-0.5, 0, 0, 8], [0, -0.5, 0, 8], [0, 0, 0, 1]], dtype=float)
+    for patient in range(10):
+        (folder / f"p{patient}").mkdir()
+        for contrast in ("PD", "PDFS"):
+            voxels = rng.uniform(0, 900, (32, 32, 12)).astype(np.float32)
+            nibabel.save(nibabel.Nifti1Image(voxels, affine), folder / f"p{patient}" / f"{contrast}.nii.gz")
+    return folder

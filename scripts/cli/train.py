@@ -119,12 +119,13 @@ def unused_keys(config: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]
 
     MONAI would pass over them in silence, and a misspelt ``max_epochs`` would train with another number.
     """
-    texts = list(_texts(config))
-    known = (*base, "finalize")  # MONAI looks for it by itself; a packed config has it
+    from scripts.bundle_config import texts_of
+
+    texts = list(texts_of(config))
     return [
         key
         for key in config
-        if key not in known and not any(re.search(rf"[@%](::|#)?{re.escape(key)}\b", text) for text in texts)
+        if key not in base and not any(re.search(rf"[@%](::|#)?{re.escape(key)}\b", text) for text in texts)
     ]
 
 
@@ -254,16 +255,6 @@ def _leaves(prefix: str, value: Any) -> dict[str, Any]:
     for key, inner in value.items():
         found |= _leaves(f"{prefix}::{_as_id(key)}", inner)
     return found
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, str):
-        yield value
 
 
 def _with_hints(keys: Sequence[str], base: Mapping[str, Any]) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from scripts.bundle_config import texts_of
+
 PACKAGE = "scripts"
 
 _NAMED = re.compile(rf"(?<![\w.]){PACKAGE}(?:\.\w+)+")
@@ -38,7 +40,7 @@ def reachable_files(root: Path, configs: Iterable[Mapping[str, Any]]) -> list[Pa
 
 def named_modules(configs: Iterable[Mapping[str, Any]], root: Path) -> set[str]:
     """Modules that configs name, as a ``_target_`` or within an expression."""
-    names = {name for config in configs for text in _texts(config) for name in _NAMED.findall(text)}
+    names = {name for config in configs for text in texts_of(config) for name in _NAMED.findall(text)}
     return {module for name in names if (module := _longest_module(name, root))}
 
 
@@ -119,13 +121,3 @@ def _data_beside(folder: Path) -> Iterator[Path]:
                 yield from _data_beside(path)
         elif path.suffix not in (".py", ".pyc") and not path.name.startswith("."):
             yield path
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif isinstance(value, str):
-        yield value

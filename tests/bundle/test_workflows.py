@@ -6,29 +6,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_net_in_out
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundle" / "configs"
 WORKFLOWS = {"train": "train", "evaluate": "infer", "inference": "infer"}
-
-
-@pytest.fixture(scope="module")
-def dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten patients, so that each section gets one, as `<patient>/{PD,PDFS}.nii.gz` of a dozen small slices."""
-    import nibabel
-
-    folder = tmp_path_factory.mktemp("pairs")
-    rng = np.random.default_rng(0)
-    affine = np.array([[0, 0, 3.3, -18], [-0.5, 0, 0, 8], [0, -0.5, 0, 8], [0, 0, 0, 1]], dtype=float)
-    for patient in range(10):
-        (folder / f"p{patient}").mkdir()
-        for contrast in ("PD", "PDFS"):
-            voxels = rng.uniform(0, 900, (32, 32, 12)).astype(np.float32)
-            nibabel.save(nibabel.Nifti1Image(voxels, affine), folder / f"p{patient}" / f"{contrast}.nii.gz")
-    return folder
 
 
 def workflow(name: str, dataset_dir: Path, scratch: Path) -> ConfigWorkflow:
@@ -48,15 +31,15 @@ def workflow(name: str, dataset_dir: Path, scratch: Path) -> ConfigWorkflow:
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_workflow_has_every_property_that_monai_asks_for(name: str, dataset_dir: Path, tmp_path: Path) -> None:
-    checked = workflow(name, dataset_dir, tmp_path)
+def test_workflow_has_every_property_that_monai_asks_for(name: str, pairs: Path, tmp_path: Path) -> None:
+    checked = workflow(name, pairs, tmp_path)
     checked.initialize()
     assert checked.check_properties() == []
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_missing_property_is_found(name: str, dataset_dir: Path, tmp_path: Path) -> None:
-    checked = workflow(name, dataset_dir, tmp_path)
+def test_a_missing_property_is_found(name: str, pairs: Path, tmp_path: Path) -> None:
+    checked = workflow(name, pairs, tmp_path)
     checked.initialize()
     checked.add_property("thing", required=True, config_id="no_such_thing")
     with pytest.raises(KeyError, match="no_such_thing"):

@@ -105,20 +105,3 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return folder
 
     return make
-
-
-@pytest.fixture(scope="session")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten patients, so that each section gets one, as ``<patient>/{PD,PDFS}.nii.gz`` of a dozen small slices."""
-    import nibabel
-    import numpy as np
-
-    folder = tmp_path_factory.mktemp("pairs")
-    rng = np.random.default_rng(0)
-    affine = np.array([[0, 0, 3.3, -18], [-0.5, 0, 0, 8], [0, -0.5, 0, 8], [0, 0, 0, 1]], dtype=float)
-    for patient in range(10):
-        (folder / f"p{patient}").mkdir()
-        for contrast in ("PD", "PDFS"):
-            voxels = rng.uniform(0, 900, (32, 32, 12)).astype(np.float32)
-            nibabel.save(nibabel.Nifti1Image(voxels, affine), folder / f"p{patient}" / f"{contrast}.nii.gz")
-    return folder
