@@ -60,7 +60,7 @@ class SliceStackInferer(Inferer):
         if inputs.ndim != 5 or inputs.shape[1] != 1:
             raise ValueError(f"Input has shape {tuple(inputs.shape)}; need (batch, 1, slices, rows, columns).")
         volumes, _, depth = inputs.shape[:3]
-        stack = inputs.transpose(1, 2).flatten(0, 1)  # (B * D, 1, H, W)
+        stack = self.sources(inputs)
         dtype = torch.bfloat16
         use = self.autocast and has_fast_bfloat16(inputs.device)
         out = []
@@ -72,6 +72,10 @@ class SliceStackInferer(Inferer):
                 if self.progress is not None:
                     self.progress(min(start + self.batch_size, len(stack)))
         return torch.cat(out).unflatten(0, (volumes, depth)).transpose(1, 2).contiguous()
+
+    def sources(self, volumes: torch.Tensor) -> torch.Tensor:
+        """What the network is given for each slice: volumes ``(B, 1, D, H, W)`` to ``(B * D, 1, H, W)``."""
+        return volumes.transpose(1, 2).flatten(0, 1)
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

@@ -90,7 +90,7 @@ class CrossContrastLoss(nn.Module):
         """
 
         def distance(x: str, y: torch.Tensor) -> torch.Tensor:
-            return F.smooth_l1_loss(paths[x].float(), y.float(), beta=self.squared_below)
+            return self.difference(paths[x].float(), y.float())
 
         nothing = torch.zeros((), device=a.device)
         same_a, same_b = (a, b) if self.recon_of == "target" or inputs is None else inputs
@@ -103,6 +103,10 @@ class CrossContrastLoss(nn.Module):
             terms[term] = sum((compare(paths[x].float(), y.float()) for x, y in _crossing(a, b)), nothing)
         loss = sum((self.weights[term] * value for term, value in terms.items()), nothing)
         return {"loss": loss, **terms}
+
+    def difference(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Mean difference between two images."""
+        return F.smooth_l1_loss(prediction, target, beta=self.squared_below)
 
     def _content(self, z_a: torch.Tensor, z_b: torch.Tensor) -> torch.Tensor:
         if self.content_anchor == "a":

@@ -155,7 +155,8 @@ class CrossContrastNet(nn.Module):
         skip_dropout: with ``gated_skip``, the chance (0..1) that a gate drops its skip in training.
         shared_encoder: one encoder for both contrasts; otherwise each has its own.
         norm: normalisation in the residual blocks: instance, batch or none.
-        in_channels: channels of an image.
+        in_channels: channels of a source.
+        out_channels: channels of what the decoders make.
 
     Raises:
         ValueError: for settings that contradict each other, or asymmetric ones that were not asked for.
@@ -174,6 +175,7 @@ class CrossContrastNet(nn.Module):
         shared_encoder: bool = True,
         norm: str = "instance",
         in_channels: int = 1,
+        out_channels: int = 1,
     ) -> None:
         super().__init__()
         features, latent = list(encoder["features"]), int(encoder["latent_channels"])
@@ -182,7 +184,7 @@ class CrossContrastNet(nn.Module):
         )
         if not 0 <= skip_dropout < 1:
             raise ValueError(f"skip_dropout is {skip_dropout:g}; need a chance of at least 0 and less than 1.")
-        self.contrasts = list(contrasts)
+        self.contrasts, self.in_channels = list(contrasts), in_channels
         self.strategy = cross_domain_strategy
         self.zero_cross_skips = cross_domain_strategy == "zero_skip"
         self.use_skips = cross_domain_strategy != "no_skip"
@@ -191,8 +193,8 @@ class CrossContrastNet(nn.Module):
         self.encoder_b = None if shared_encoder else Encoder(in_channels, features, latent, norm)
         skips = features if self.use_skips else []
         dropout = skip_dropout if cross_domain_strategy == "gated_skip" else None
-        self.decoder_a = Decoder(latent, list(decoder_a["features"]), skips, in_channels, dropout, norm)
-        self.decoder_b = Decoder(latent, list(decoder_b["features"]), skips, in_channels, dropout, norm)
+        self.decoder_a = Decoder(latent, list(decoder_a["features"]), skips, out_channels, dropout, norm)
+        self.decoder_b = Decoder(latent, list(decoder_b["features"]), skips, out_channels, dropout, norm)
 
     def forward(self, x: torch.Tensor, target: int = 1) -> torch.Tensor:
         """Synthesise the other contrast.

@@ -192,11 +192,12 @@ class SimulatedSlices(RandomSlices):
             items = [{key: value.cpu() for key, value in item.items()} for item in items]
         return items
 
-    def _cut(self, seed: int) -> tuple[Cut, Tensor, int, int]:
+    def _cut(self, seed: int, beside: int = 0) -> tuple[Cut, Tensor, int, int]:
+        """The slice of a seed, or one ``beside`` it; at the end of the stack the last one again."""
         generator = torch.Generator().manual_seed(seed)
         which = self._draw_patient(generator)
         maps, seen = self._patient(which)
-        where = _draw_slice(seen.tissue, generator)
+        where = min(max(_draw_slice(seen.tissue, generator) + beside, 0), maps.share.shape[1] - 1)
         shape = (maps.share.shape[-2], maps.share.shape[-1])
         drawn = draw_augmentation(self.augmentation, shape, generator)
         scans = draw_scans(self._presets[str(self.data[which]["preset"])], seed % _SEEDS)

@@ -44,12 +44,12 @@ def cost_of(network: nn.Module, size: tuple[int, int], recon: float = 1.0) -> Co
     """
     # On the meta device nothing is computed: counting a network of 400 GFLOP costs no more than a small one.
     counted = copy.deepcopy(network).to("meta")
-    image = torch.rand(1, 1, *size, device="meta")
+    image = torch.rand(1, getattr(network, "in_channels", 1), *size, device="meta")
     with FlopCounterMode(display=False) as once, torch.no_grad():
         counted.eval()(image)
     with FlopCounterMode(display=False) as step:
         loss = CrossContrastLoss({"content": 1.0, "recon": recon, "cross": 1.0})
         paths = cast(CrossContrastNet, counted.train()).pair(image, image.flip(-1), loss.needs_same_domain)
-        loss(paths, image, image)["loss"].backward()
+        loss(paths, image[:, :1], image[:, :1])["loss"].backward()
     parameters = sum(parameter.numel() for parameter in counted.parameters())
     return Cost(parameters, float(once.get_total_flops()), float(step.get_total_flops()))

@@ -99,7 +99,7 @@ def direction(target: int) -> str:
 
 def predictor(network: nn.Module) -> Predict:
     """A trained network as a function of volumes."""
-    inferer = SliceStackInferer(CONTRASTS, batch_size=16)
+    inferer = getattr(network, "inferer", SliceStackInferer)(CONTRASTS, batch_size=16)
     network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(source: Tensor, target: int) -> Tensor:
@@ -131,10 +131,12 @@ def measure_images(prediction: Tensor, knee: Knee, target: int) -> dict[str, flo
         "edge": edge_sharpness(even, truth, knee.body),
     }
     masks = {name: mask for name, mask in _tissues(knee).items() if int(mask.sum()) >= LEAST_TISSUE}
-    if "fat" in masks:
+    lit = {name for name, mask in masks.items() if float(prediction[mask].mean()) > 0}  # a failed network may make 0
+    if "fat" in lit:
         found["rim"] = bright_rim(prediction, truth, masks["fat"], knee.body)
-    made, asked = (relative_signals(volume, masks, "muscle") for volume in (prediction, truth))
-    found |= {f"{name}_over_muscle_error": made[name] - asked[name] for name in masks if name != "muscle"}
+    if "muscle" in lit:
+        made, asked = (relative_signals(volume, masks, "muscle") for volume in (prediction, truth))
+        found |= {f"{name}_over_muscle_error": made[name] - asked[name] for name in masks if name != "muscle"}
     pairs = [("fluid", "cartilage"), ("cartilage", "muscle")]
     pairs = [pair for pair in pairs if set(pair) <= set(masks)]
     sigma = knee.sigma[target]  # of the acquired target
@@ -225,9 +227,10 @@ def measure_network(network: nn.Module, knees: Iterable[Knee], noisy: int = 20, 
     predict, rows = predictor(network), list[Measured]()
     for number, knee in enumerate(knees):
         for target in (1, 0):
-            rows += measured(
-                knee.patient, target, measure_images(predict(knee.sources[1 - target], target), knee, target)
-            )
+            made = predict(knee.sources[1 - target], target)
+            rows += measured(knee.patient, target, measure_images(made, knee, target))
+            if not made.any():  # failed: it passes nothing on, and nothing moves it
+                continue
             if number < noisy:
                 rows += measured(knee.patient, target, measure_noise(predict, knee, target))
             if number < moved:
