@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn as nn
@@ -47,9 +48,22 @@ def cost_of(network: nn.Module, size: tuple[int, int], recon: float = 1.0) -> Co
     image = torch.rand(1, getattr(network, "in_channels", 1), *size, device="meta")
     with FlopCounterMode(display=False) as once, torch.no_grad():
         counted.eval()(image)
-    with FlopCounterMode(display=False) as step:
+    with FlopCounterMode(display=False, custom_mapping=_GROUPED) as step:
         loss = CrossContrastLoss({"content": 1.0, "recon": recon, "cross": 1.0})
         paths = cast(CrossContrastNet, counted.train()).pair(image, image.flip(-1), loss.needs_same_domain)
         loss(paths, image[:, :1], image[:, :1])["loss"].backward()
     parameters = sum(parameter.numel() for parameter in counted.parameters())
     return Cost(parameters, float(once.get_total_flops()), float(step.get_total_flops()))
+
+
+def _conv_backward(grad_out: list[int], image: list[int], weight: list[int], *settings: Any, **_: Any) -> int:
+    """Operations of a convolution's backward pass: each gradient asked for costs as much as the convolution.
+
+    The counter's own formula leaves out that each weight of a grouped convolution meets a share of the channels only.
+    """
+    _bias, _stride, _padding, _dilation, transposed, _output_padding, _groups, wanted, *_rest = settings
+    pixels = image if transposed else grad_out
+    return 2 * math.prod(pixels) * math.prod(weight[1:]) * sum(wanted[:2])  # of image and weights
+
+
+_GROUPED = {torch.ops.aten.convolution_backward: _conv_backward}

@@ -45,6 +45,13 @@ def test_cost_counts_multiplications_and_additions() -> None:
     assert cost.step_flops == 2 * 2 * forward
 
 
+def test_a_depthwise_convolution_costs_its_own_weights_backward_too() -> None:
+    depthwise = nn.Sequential(nn.Conv2d(1, 6, 1), nn.Conv2d(6, 6, 3, padding=1, groups=6), nn.Conv2d(6, 1, 1))
+    cost = cost_of(DirectPair(["PD", "PDFS"], depthwise, nn.Identity(), 4), (8, 12))
+    first, middle, last = (2 * weights * 8 * 12 for weights in (6, 9 * 6, 6))
+    assert cost.step_flops == 2 * first + 3 * middle + 3 * last  # the image needs no gradient
+
+
 def test_skips_cost_arithmetic_and_counting_leaves_the_network_as_it_was() -> None:
     def network(strategy: str) -> CrossContrastNet:
         parts = {"features": [8, 16]}
