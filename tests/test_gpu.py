@@ -60,7 +60,8 @@ def test_slices_simulated_on_the_gpu_are_those_of_the_cpu(tmp_path: Path) -> Non
             assert float(((a[key] - b[key].cpu()).abs() > 0.01).float().mean()) < 0.005
 
 
-def test_a_step_never_waits_for_the_device() -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_step_never_waits_for_the_device(compiled: bool) -> None:
     net = network().cuda()
     batch = {"image": torch.rand(2, 1, 64, 64).cuda(), "label": torch.rand(2, 1, 64, 64).cuda()}
     trainer = CrossContrastTrainer(
@@ -71,6 +72,7 @@ def test_a_step_never_waits_for_the_device() -> None:
         optimizer=torch.optim.AdamW(net.parameters(), 1e-3),
         loss_function=CrossContrastLoss({"content": 0.002, "recon": 0.05, "cross": 1.0}),
         ema=averaged(net),
+        compiled=compiled,
     )
     trainer._iteration(trainer, batch)  # the first step builds and tunes kernels
     torch.cuda.set_sync_debug_mode("error")
