@@ -68,6 +68,7 @@ simulator: install ## draw the pictures and the table of bundle/docs/SIMULATOR.m
 
 study: install ## train and measure the strategies beside the baselines, and fill the pages: some four hours, resumable
 	$(PY) -m scripts.study run cpu -o outputs/study
+	$(PY) -m scripts.study time cpu -o outputs/study
 	$(PY) -m scripts.study lesions -o outputs/lesions
 	$(PY) -m scripts.study publish cpu -o outputs/study --looked outputs/lesions --docs bundle/docs
 

@@ -17,6 +17,7 @@ from scripts.study.knees import LESIONS, close_ups, held_out_knees, lesion_twins
 from scripts.study.measure import predictor
 from scripts.study.measure_cell import measure_baseline_once, measure_cell
 from scripts.study.results import publish, write_detection, write_results
+from scripts.study.timing import time_rows
 from scripts.study.train_cell import train_cell
 from scripts.synthesis.bundle import load_model
 
@@ -58,6 +59,13 @@ def run(
         spent = halfway - started, time.monotonic() - halfway
         logger.info("cell %d of %d, %s: trained %.0f s, measured %.0f s", number, len(cells), cell.key, *spent)
     write_results(plan, out, out / "results")
+
+
+@app.command("time")
+def time_study(grid: GridName = "cpu", out: Folder = Path("outputs/study")) -> None:
+    """Time the synthesis of a volume by every trained row that was not timed before; on an idle machine."""
+    for one in time_rows(read_grid(grid), out):
+        logger.info("%s: %.2f s, %.2f GiB", one.row, one.seconds, one.peak_gib)
 
 
 @app.command("publish")

@@ -24,7 +24,6 @@ class Epoch:
         recon: of the same-domain paths; not a number where there are none.
         cross: of the cross-domain paths.
         squared: whether small differences counted squared in recon and cross: another scale than absolute ones.
-        minutes: that the epoch took, on the machine that ran it, which was not idle; not a number where unknown.
     """
 
     row: str
@@ -34,7 +33,6 @@ class Epoch:
     recon: float
     cross: float
     squared: bool
-    minutes: float
 
 
 def read_epochs(grid: Grid, out: Path) -> list[Epoch]:
@@ -57,6 +55,5 @@ def read_epochs(grid: Grid, out: Path) -> list[Epoch]:
                     losses = [float(line.get(term) or "nan") for term in ("content", "recon", "cross")]
                     # A network without a code or same-domain paths logs zeros for them.
                     content, recon, cross = (value if value else math.nan for value in losses)
-                    minutes = float(line.get("seconds") or "nan") / 60
-                    found.append(Epoch(row, cell.seed, int(line["epoch"]), content, recon, cross, squared, minutes))
+                    found.append(Epoch(row, cell.seed, int(line["epoch"]), content, recon, cross, squared))
     return found

@@ -102,15 +102,15 @@ def curve_table(epochs: Sequence[Epoch]) -> str:
 
 
 def cost_table(costs: Sequence[RowCost], grid: Grid) -> str:
-    """What each row costs, at which scale and on what."""
+    """What each row costs, and at which scale."""
     size = " x ".join(map(str, grid.shape[1:]))
     head = ["row", "parameters, M", f"GFLOP per slice of {size}", "GFLOP per step and slice"]
-    head += ["steps", "TFLOP", "minutes"]
+    head += ["steps", "TFLOP", "seconds per volume", "peak GiB"]
     rows = []
     for cost in costs:
         cells = [cost.row, f"{cost.parameters / 1e6:.2f}", f"{cost.slice_gflop:.2f}", f"{cost.step_gflop:.2f}"]
         cells += [f"{cost.steps}", f"{cost.budget_tflop:.0f}"]
-        rows.append([*cells, f"{cost.minutes:.1f}" if cost.minutes == cost.minutes else ""])
+        rows.append(cells + [f"{value:.2f}" if value == value else "" for value in (cost.seconds, cost.peak_gib)])
     return _markdown(head, rows)
 
 

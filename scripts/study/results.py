@@ -23,7 +23,9 @@ from scripts.study.page import (
     recovery_table,
     stability_table,
 )
-from scripts.study.table import Line, RowCost, read_csv, study_costs, study_lines, write_csv
+from scripts.study.rows import read_csv, write_csv
+from scripts.study.table import Line, RowCost, study_costs, study_lines
+from scripts.study.timing import read_timings
 
 TABLE, COSTS, CURVES = "table.csv", "costs.csv", "curves.csv"
 LESIONS, DETECTED, RECOVERED, WEIGHTS = "lesions.csv", "detected.csv", "recovered.csv", "weights.sha256"
@@ -39,7 +41,7 @@ def write_results(grid: Grid, out: Path, results: Path) -> None:
         results: where to write.
     """
     epochs = read_epochs(grid, out)
-    lines, costs = study_lines(grid, out), study_costs(grid, out, epochs)
+    lines, costs = study_lines(grid, out), study_costs(grid, out, read_timings(out))
     write_text_atomically(results / TABLE, write_csv(lines, Line))
     write_text_atomically(results / COSTS, write_csv(costs, RowCost))
     write_text_atomically(results / CURVES, write_csv(epochs, Epoch))

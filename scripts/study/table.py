@@ -3,25 +3,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
 
 import torch
 
 from scripts.metrics.lesion import contrast_recovery
 from scripts.metrics.summary import Estimate, bootstrap_mean
-from scripts.study.curves import Epoch
 from scripts.study.grid import Grid
 from scripts.study.measure import Measured, MeasuredLesion
 from scripts.study.measure_cell import is_measured, read_measured
+from scripts.study.timing import Timing
 from scripts.study.train_cell import TRAINED
-
-_Row = TypeVar("_Row")
 
 LESION_SLOPE = "lesion_slope"
 """Slope of predicted on true contrast over lesions that the clean source shows."""
@@ -73,7 +69,8 @@ class RowCost:
         step_gflop: of one training step, per slice.
         steps: of training.
         budget_tflop: of all steps, in thousands of billions.
-        minutes: of training, mean over seeds, on the machine that ran it, which was not idle.
+        seconds: to synthesise a volume, see `scripts.study.timing`; not a number where nobody looked.
+        peak_gib: memory of that.
     """
 
     row: str
@@ -82,7 +79,8 @@ class RowCost:
     step_gflop: float
     steps: int
     budget_tflop: float
-    minutes: float
+    seconds: float
+    peak_gib: float
 
 
 Values = dict[tuple[str, str], dict[str, float]]
@@ -108,58 +106,26 @@ def study_lines(grid: Grid, out: Path) -> list[Line]:
     return lines
 
 
-def study_costs(grid: Grid, out: Path, epochs: Sequence[Epoch]) -> list[RowCost]:
-    """What each trained row costs; ``epochs`` are those of `scripts.study.curves.read_epochs`."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in dict.fromkeys(cell.name for cell in grid.cells):
-        for cell in (cell for cell in grid.cells if cell.name == row):
-            path = out / "cells" / cell.key / TRAINED
-            if path.is_file():
-                told = json.loads(path.read_text(encoding="utf-8"))
-                spent = sum(one.minutes for one in epochs if (one.row, one.seed) == (row, cell.seed))
-                found.setdefault(row, []).append(told | {"minutes": spent, "budget": cell.budget})
-    return [
-        RowCost(
-            row=row,
-            parameters=int(seeds[0]["parameters"]),
-            slice_gflop=seeds[0]["slice_flops"] / 1e9,
-            step_gflop=seeds[0]["step_flops"] / 1e9,
-            steps=int(seeds[0]["steps"]),
-            budget_tflop=seeds[0]["budget"] / 1e12,
-            minutes=sum(seed["minutes"] for seed in seeds) / len(seeds),
+def study_costs(grid: Grid, out: Path, timings: Sequence[Timing]) -> list[RowCost]:
+    """What each trained row costs; ``timings`` are those of `scripts.study.timing.read_timings`."""
+    timed = {one.row: one for one in timings}
+    found: dict[str, RowCost] = {}
+    for cell in grid.cells:
+        path = out / "cells" / cell.key / TRAINED
+        if cell.name in found or not path.is_file():
+            continue
+        told = json.loads(path.read_text(encoding="utf-8"))
+        found[cell.name] = RowCost(
+            row=cell.name,
+            parameters=int(told["parameters"]),
+            slice_gflop=told["slice_flops"] / 1e9,
+            step_gflop=told["step_flops"] / 1e9,
+            steps=int(told["steps"]),
+            budget_tflop=cell.budget / 1e12,
+            seconds=timed[cell.name].seconds if cell.name in timed else math.nan,
+            peak_gib=timed[cell.name].peak_gib if cell.name in timed else math.nan,
         )
-        for row, seeds in found.items()
-    ]
-
-
-def write_csv(rows: Sequence[Any], kind: type) -> str:
-    """Rows of a dataclass as CSV, numbers to five digits."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        plain = asdict(row)
-        writer.writerow({key: _digits(value) for key, value in plain.items()})
-    return text.getvalue()
-
-
-def _digits(value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    return f"{value:.5g}" if value == value else ""
-
-
-def read_csv(path: Path, kind: type[_Row]) -> list[_Row]:
-    """What `write_csv` wrote; an empty cell is not a number."""
-    types = get_type_hints(kind)
-
-    def value(name: str, text: str) -> Any:
-        if types[name] is bool:
-            return text == "True"
-        return types[name](text or "nan") if types[name] is float else types[name](text)
-
-    with path.open(encoding="utf-8", newline="") as stream:
-        return [kind(**{name: value(name, text) for name, text in row.items()}) for row in csv.DictReader(stream)]
+    return list(found.values())
 
 
 def _values(measured: Iterable[Measured]) -> Values:

@@ -12,7 +12,8 @@ from scripts.study.curves import Epoch
 from scripts.study.grid import read_grid
 from scripts.study.page import DIRECTIONS
 from scripts.study.results import CURVES, TABLE, fill_page
-from scripts.study.table import Line, read_csv
+from scripts.study.rows import read_csv
+from scripts.study.table import Line
 
 DOCS = Path(__file__).resolve().parents[2] / "bundle" / "docs"
 PAGES = ("WHY_CROSS_LOSS_FAILS.md", "ANALYSIS_DECODER_ISSUE.md", "NOISE_LEAKAGE_ANALYSIS.md")

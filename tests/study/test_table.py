@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,9 @@ from scripts.study.measure import Measured, MeasuredLesion
 from scripts.study.measure_cell import _write, read_measured
 from scripts.study.page import cost_table, curve_table, quality_table
 from scripts.study.results import fill_page, publish
-from scripts.study.table import LESION_SLOPE, Line, read_csv, study_costs, study_lines, write_csv
+from scripts.study.rows import read_csv, write_csv
+from scripts.study.table import LESION_SLOPE, Line, study_costs, study_lines
+from scripts.study.timing import Timing
 from scripts.study.train_cell import TRAINED
 
 DIRECTION = "PD to PDFS"
@@ -122,11 +123,12 @@ def train(study: tuple[Grid, Path], number: int, cross: tuple[float, ...]) -> No
 def test_costs_come_from_what_was_trained(study: tuple[Grid, Path]) -> None:
     plan, out = study
     train(study, 0, (0.2, 0.1, 0.1))
-    (cost,) = study_costs(plan, out, read_epochs(plan, out))
-    assert (cost.row, cost.steps) == ("ours", 250)
-    assert (cost.minutes, cost.budget_tflop) == pytest.approx((3.0, 1.0))
-    assert "| ours | 2.00 | 1.00 | 4.00 | 250 | 1 | 3.0 |" in cost_table([cost], plan)
-    assert "nan" not in cost_table([replace(cost, minutes=math.nan)], plan)
+    (cost,) = study_costs(plan, out, [Timing("ours", 3.0, 0.75, 2), Timing("another", 1.0, 0.5, 2)])
+    assert (cost.row, cost.steps, cost.seconds, cost.peak_gib) == ("ours", 250, 3.0, 0.75)
+    assert cost.budget_tflop == pytest.approx(1.0)
+    assert "| ours | 2.00 | 1.00 | 4.00 | 250 | 1 | 3.00 | 0.75 |" in cost_table([cost], plan)
+    (untimed,) = study_costs(plan, out, [])
+    assert "nan" not in cost_table([untimed], plan)
 
 
 def test_curves_say_how_much_of_cross_is_gone(study: tuple[Grid, Path]) -> None:
