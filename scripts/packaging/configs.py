@@ -24,10 +24,11 @@ RUN_IDS = ("training", "evaluating", "inference", "diagnosing")
 _ROOT = "os.path.abspath(@bundle_root)"
 _MODULES = "sys.modules.pop(name) for name in list(sys.modules) if name.split('.')[0] == 'scripts'"
 _FOREIGN = f"not str(getattr(sys.modules[name], '__file__', '')).startswith({_ROOT} + os.sep)"
-_IS_ROOT = f"os.path.abspath(entry) == {_ROOT}"
+# MONAI Label takes the folder that it put on the path off again, and stops where it is gone.
+_TO_REMOVE = f"os.path.abspath(entry) == {_ROOT} and 'monailabel' not in sys.modules"
 CLAIM = (f"$sys.path.insert(0, {_ROOT})", f"$[{_MODULES} and {_FOREIGN}]")
 # MONAI puts the folder on the path once more when it runs a workflow.
-RELEASE = (f"$[{_MODULES}]", f"$[sys.path.remove(entry) for entry in list(sys.path) if entry and {_IS_ROOT}]")
+RELEASE = (f"$[{_MODULES}]", f"$[sys.path.remove(entry) for entry in list(sys.path) if entry and {_TO_REMOVE}]")
 
 # Whoever loads a bundle by name gives no folder; the workflow that reads the config knows it.
 FOUND_ROOT = (

@@ -81,6 +81,12 @@ def test_the_name_scripts_is_taken_from_others_only_and_given_back(
     evaluate(RELEASE)
     assert (sys.path, set(modules)) == (["", "before"], {"os"})
 
+    modules["monailabel"] = None  # which put the folder there, and will look for it
+    sys.path[:0] = [str(kinds["ours"])]
+    evaluate(CLAIM)
+    evaluate(RELEASE)
+    assert str(kinds["ours"]) in sys.path
+
 
 TEXT = """# head
 imports:
