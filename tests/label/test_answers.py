@@ -20,8 +20,8 @@ from scripts.synthesis.selection import Lift
 
 pytestmark = pytest.mark.label
 SLICER_SCRIPT = Path(__file__).resolve().parents[2] / "bundle" / "docs" / "slicer" / "synth_volume.py"
-# A thousandth of the bright end: where the environments' libraries differ, bfloat16 may round another way.
-TOLERANCE = 1.0
+# Of 1000. Both environments have the same torch, so the synthesis is the same to the last bit on one machine.
+TOLERANCE = 0.01
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_the_direction_is_the_requests(label: Any, tmp_path: Path) -> None:
         for name in ("PDFS", "PD")
     ]
     unasked = read(label.infer("PD_scan"), tmp_path, "unasked.nii.gz").get_fdata()
-    assert np.abs(made[0] - made[1]).mean() > 10 * TOLERANCE
+    assert np.abs(made[0] - made[1]).mean() > 10
     np.testing.assert_array_equal(unasked, made[0])
 
 
