@@ -47,9 +47,14 @@ def test_no_config_names_a_folder_of_the_checkout(shipped: Package) -> None:
 def test_a_twin_says_what_its_yaml_says(shipped: Package, name: str) -> None:
     twin, source = json.loads(shipped.files[f"configs/{name}.json"]), config(shipped, f"{name}.yaml")
     run_id = "training" if name == "train" else "inference"
-    assert twin.pop(run_id) == [*CLAIM, *source.pop(run_id)]
+    hook = {"_target_": "scripts.errors.say_refusals_last"}
+    assert twin.pop(run_id) == [*CLAIM, hook, *source.pop(run_id)]
+    assert hook in source["initialize"] and hook not in twin["initialize"]
     for key in ("bundle_root", "imports", "initialize"):
         twin.pop(key), source.pop(key)
+    if name == "train":  # its host may have been started anywhere
+        assert twin.pop("output_dir") == f"$@bundle_root + '/{source.pop('output_dir')}'"
+        assert twin.pop("cache_dir") == f"$@bundle_root + '/{source.pop('cache_dir')}'"
     assert twin == source
 
 
@@ -75,6 +80,12 @@ def test_the_name_scripts_is_taken_from_others_only_and_given_back(
     sys.path[1:1] = [str(kinds["ours"]), ""]  # as MONAI does when it runs a workflow
     evaluate(RELEASE)
     assert (sys.path, set(modules)) == (["", "before"], {"os"})
+
+    modules["monailabel"] = None  # which put the folder there, and will look for it
+    sys.path[:0] = [str(kinds["ours"])]
+    evaluate(CLAIM)
+    evaluate(RELEASE)
+    assert str(kinds["ours"]) in sys.path
 
 
 TEXT = """# head

@@ -139,6 +139,36 @@ def test_the_readme_is_filled_from_the_run(package: Package) -> None:
     assert "Marrow oedema that is not visible on PD cannot appear" in page
 
 
+def test_a_run_on_pairs_that_a_server_handed_over_is_the_users_own_and_names_none_of_them(
+    layout: Layout, make_run: MakeRun
+) -> None:
+    pairs = [
+        {"image": f"/data/st-elsewhere/{name}.nii.gz", "label": f"/data/st-elsewhere/labels/{name}"} for name in "ab"
+    ]
+    loader = {
+        "_target_": "CheckpointLoader",
+        "load_path": "/data/st-elsewhere/model.pt",
+        "load_dict": {"model": "$@network"},
+    }
+    handed = {"train::dataset::data": pairs, "validate::dataset::data": pairs[:1], "+train::handlers": [loader]}
+    package = run_package(layout, make_run(**handed, displayable_configs={"target_contrast": "PD"}) / "best.pt", "own")
+    assert [path for path, content in package.files.items() if b"st-elsewhere" in content] == []
+    metadata = json.loads(package.files["configs/metadata.json"])
+    assert metadata["data_type"] == "acquired" and "simulated" not in metadata["training"]["ranges"]
+    train, shipped = config(package, "train"), yaml.safe_load((layout.configs / "train.yaml").read_text())
+    for part in ("train", "validate"):
+        assert train[part]["dataset"]["data"] == shipped[part]["dataset"]["data"]
+    assert train["train"]["handlers"] == shipped["train"]["handlers"]
+    assert train["displayable_configs"] == shipped["displayable_configs"], "pairs of a folder say it by their names"
+
+
+def test_sources_of_its_synthesis_go_through_the_gate(package: Package) -> None:
+    chains = {name: config(package, name)["preprocessing"]["transforms"] for name in ("inference", "evaluate")}
+    names = {name: [entry["_target_"].rpartition(".")[2] for entry in chain] for name, chain in chains.items()}
+    evaluated = ["LoadKneeSeriesd", "DisplayOrientationd", "NormalizeMagnituded"]
+    assert names == {"evaluate": evaluated, "inference": [*evaluated[:2], "CheckSourced", evaluated[2]]}
+
+
 def test_overlays_of_the_shipped_network_stay_at_home(package: Package) -> None:
     found = {path for path in package.files if path.startswith("configs/") and path.endswith(".yaml")}
     assert found == {f"configs/{name}.yaml" for name in ALONE}
