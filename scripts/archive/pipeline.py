@@ -217,10 +217,9 @@ class Pipeline(Generic[Call]):
         return self._outcome(task, failure, again)
 
     def _outcome(self, task: _Task, failure: Failure | None = None, again: bool = False) -> Outcome:
-        left = self.open.get(task.line.number, 1) - (not again)
-        self.open[task.line.number] = left
-        if not left:
-            del self.open[task.line.number]
+        left = self.open.pop(task.line.number, 1) - (not again)
+        if left:
+            self.open[task.line.number] = left
         seconds = {stage: round(value, 3) for stage, value in task.seconds.items()}
         outcome = Outcome(task.name, task.line, task.attempt, failure, again, seconds=seconds, worker=task.worker)
         return replace(outcome, line_ended=not left)

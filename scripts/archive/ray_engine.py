@@ -162,14 +162,14 @@ def _connected(address: str | None, device: str, cleanup: contextlib.ExitStack) 
     }
     for name, value in environment.items():
         os.environ.setdefault(name, value)
-    if address is not None:
-        _check_answers(address)
     try:
         import ray
     except ImportError as error:
         raise UsageError(
             "--engine ray: Ray is not installed; need the extra `ray`; pip install ray, or --engine local"
         ) from error
+    if address is not None:
+        _check_answers(address)
     options: dict[str, Any] = {}
     if address is None:
         scratch = tempfile.TemporaryDirectory(prefix="kneesynth-ray-", ignore_cleanup_errors=True)

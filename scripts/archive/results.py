@@ -33,6 +33,7 @@ class Results:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = path.open("ab+")
@@ -95,6 +96,8 @@ class Results:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self._file.tell():
+            self._path.unlink()  # the run ended before its first series
         self._file.close()
 
 
