@@ -144,7 +144,7 @@ def _line(path: Path, number: int, row: Mapping[str, object], default_target: st
         raise UsageError(f"{place}: no source; need a folder or a NIfTI file; fill it in or delete the line")
     if target is not None and target not in OPPOSITE:
         raise UsageError(f"{place}: to {target}; need PDFS or PD; correct it")
-    source = Path(os.path.abspath(path.parent / text))  # workers have other current folders
+    source = (path.parent / text).absolute()  # workers have other current folders
     if series is not None and is_nifti(source):
         raise UsageError(f"{place}: a series of a NIfTI file; it is one volume; leave `series` empty")
     if series is not None and name is None and not _STACK_ID.fullmatch(series):

@@ -181,6 +181,8 @@ def _connected(address: str | None, device: str, cleanup: contextlib.ExitStack) 
             "_temp_dir": scratch.name,
             **({"num_gpus": 0} if device == "cpu" else {}),
         }
+    # Ray tells on stdout what became of its processes; stdout is the report's, and our own words on it are in results.
+    cleanup.enter_context(contextlib.redirect_stdout(cleanup.enter_context(Path(os.devnull).open("w"))))
     cleanup.callback(ray.shutdown)
     # Actors and tasks import this very code, which lies at the same path on each machine.
     path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])

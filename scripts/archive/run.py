@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +31,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class Interrupted(KneeSynthError):
-    """The keyboard ended a run that goes on when it is started again."""
+    """The keyboard or a scheduler ended a run that goes on when it is started again."""
 
     exit_code = 130
 
@@ -135,18 +137,19 @@ def synthesize_archive(
         contextlib.closing(_engine(request, settings)) as engine,
     ):
         started, busy, ended = time.monotonic(), 0.0, 0
+        tell("lines of the manifest", 0, len(left))
         try:
-            tell("lines of the manifest", 0, len(left))
-            for outcome in Pipeline(engine, settings, left, request.retries).outcomes():
-                summary.finished_before += outcome.finished_before
-                ended += outcome.line_ended
-                busy += outcome.seconds.get("network", 0.0)
-                if not outcome.finished_before:
-                    record = results.add(outcome)
-                    summary.done += outcome.failure is None
-                    if outcome.failure is not None and not outcome.again:
-                        summary.failures.append(record)
-                tell("lines of the manifest", ended, len(left))
+            with _schedulers_interrupt():
+                for outcome in Pipeline(engine, settings, left, request.retries).outcomes():
+                    summary.finished_before += outcome.finished_before
+                    ended += outcome.line_ended
+                    busy += outcome.seconds.get("network", 0.0)
+                    if not outcome.finished_before:
+                        record = results.add(outcome)
+                        summary.done += outcome.failure is None
+                        if outcome.failure is not None and not outcome.again:
+                            summary.failures.append(record)
+                    tell("lines of the manifest", ended, len(left))
         except KeyboardInterrupt as error:
             raise Interrupted(
                 f"interrupted; {summary.done} series were finished and stay; the same command goes on with the others"
@@ -154,6 +157,19 @@ def synthesize_archive(
         summary.seconds = time.monotonic() - started
         summary.device_busy = busy / (summary.seconds * engine.workers)
     return summary
+
+
+@contextlib.contextmanager
+def _schedulers_interrupt() -> Iterator[None]:
+    """Let SIGTERM, by which schedulers end a job, do what the keyboard does; Ray has set its own handler by now."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def _check(request: ArchiveRequest) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -158,12 +159,15 @@ def test_an_unforeseen_failure_is_told_by_kind_and_place_only(
     assert "NOBODY" not in json.dumps(failure)
 
 
-def test_an_interrupt_keeps_what_is_finished(series_list: SeriesList, small_bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["keyboard", "scheduler"])
+def test_an_interrupt_keeps_what_is_finished(
+    series_list: SeriesList, small_bundle: Path, tmp_path: Path, number: int
+) -> None:
     manifest = series_list(6)
 
     def stop(text: str, done: int, total: int) -> None:
         if done == 2:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
 
     with pytest.raises(Interrupted, match="2 series were finished"):
         synthesize_archive(_request(manifest), stop, small_bundle)
