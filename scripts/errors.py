@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,27 @@ class FaultFound(KneeSynthError):
     """A diagnosis found what is wrong with a training run."""
 
     exit_code = 10
+
+
+class SeriesNotMade(KneeSynthError):
+    """A run over an archive came to its end, but some series were refused or failed."""
+
+    exit_code = 11
+
+
+def refusal(exit_code: int, message: str) -> KneeSynthError:
+    """The refusal that has an exit code, as one exception of its class."""
+    for kind in KneeSynthError.__subclasses__():
+        if kind.exit_code == exit_code:
+            return kind(message)
+    return KneeSynthError(message)
+
+
+def describe_unforeseen(error: BaseException) -> str:
+    """Kind and place of an exception that nobody foresaw; its own text may quote a header, so that is left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"unexpected {type(error).__name__}{place}"
 
 
 def say_refusals_last() -> None:

@@ -9,6 +9,8 @@ parent held when it started.
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import itertools
 import json
 import os
 import platform
@@ -266,10 +268,23 @@ def measure(repeats: int, training: bool) -> list[Figure]:
             Figure("synthesize 24 x 256 x 256", statistics.median(r.seconds for r in synthesis), "s", 30.0),
             Figure("  its peak memory", max(r.peak_bytes for r in synthesis) / 2**30, "GiB", 3e9 / 2**30),
             Figure("kneesynth --help", statistics.median(r.seconds for r in helps), "s", 1.0),
+            *archive(folder),
             *simulation(folder),
         ]
         if training:
             figures += training_step(folder, figures)
+    return figures
+
+
+def archive(folder: Path) -> list[Figure]:
+    """Many series, by threads and, where it is installed, by Ray."""
+    engines = ["local", *(["ray"] if importlib.util.find_spec("ray") else [])]
+    figures = []
+    for engine, workers in itertools.product(engines, (1, 2)):
+        scratch = str(folder / f"{engine}{workers}")
+        done = run("-m", "tests.bench_archive", str(folder / "study"), scratch, engine, str(workers))
+        name = f"archive 24 x 256 x 256, {engine}, {workers} worker{'s' if workers > 1 else ''}"
+        figures.append(Figure(name, found(done)["per_minute"], "series/min"))
     return figures
 
 
@@ -321,7 +336,7 @@ def main() -> int:
     figures = measure(arguments.repeats, training=not arguments.no_training)
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.machine()}")
     for figure in figures:
-        print(f"  {figure.name:<38}{figure.value:>10.2f} {figure.unit:<10}{figure.limit}")
+        print(f"  {figure.name:<42}{figure.value:>10.2f} {figure.unit:<10}{figure.limit}")
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     record = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "cores": os.cpu_count(), "machine": platform.machine()}
     RESULT.write_text(json.dumps(record | {"figures": [asdict(figure) for figure in figures]}, indent=2) + "\n")

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests of several rooms share: the real scans where they are at hand, makers of DICOM knee series, and pairs."""
+"""What tests of several rooms share: the real scans where they are at hand, makers of DICOM
+knee series and of bundles, and pairs."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 
 @pytest.fixture(scope="session")
@@ -99,3 +105,37 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             voxels = rng.uniform(0, 900, (32, 32, 12)).astype(np.float32)
             nibabel.save(nibabel.Nifti1Image(voxels, affine), folder / f"p{patient}" / f"{contrast}.nii.gz")
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function that copies the bundle and replaces its weights by random ones under their right hash.
+
+    Its arguments replace parts of the network's definition, to make a small one.
+    """
+    root = Path(__file__).resolve().parents[1] / "bundle"
+
+    def make(**network: object) -> Path:
+        import torch
+        from monai.bundle import ConfigParser
+
+        made = tmp_path_factory.mktemp("random") / "bundle"
+        shutil.copytree(root / "configs", made / "configs")
+        config = made / "configs" / "inference.yaml"
+        if network:
+            content = yaml.safe_load(config.read_text())
+            content["network_def"] |= network
+            config.write_text(yaml.safe_dump(content, sort_keys=False))
+        (made / "models").mkdir()
+        parser = ConfigParser()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            parser.read_config(config)
+            torch.manual_seed(0)
+            torch.save(parser.get_parsed_content("network_def").state_dict(), made / "models" / "model.pt")
+        metadata = json.loads((made / "configs" / "metadata.json").read_text())
+        metadata["weights_sha256"] = hashlib.sha256((made / "models" / "model.pt").read_bytes()).hexdigest()
+        (made / "configs" / "metadata.json").write_text(json.dumps(metadata))
+        return made
+
+    return make

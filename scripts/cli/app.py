@@ -14,12 +14,11 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scripts.errors import KneeSynthError, OutOfMemory
+from scripts.errors import KneeSynthError, OutOfMemory, describe_unforeseen
 
 # In the order of the help page. A verb is offered when its module is there and defines a function of the same name.
 VERBS = ("synthesize", "inspect", "train", "evaluate", "diagnose", "simulate", "pair", "check", "package", "selftest")
@@ -117,11 +116,8 @@ def _usage(error: Exception) -> int:
 def _unexpected(error: Exception) -> int:
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
-    # The text of an unforeseen exception may quote a header, so only its kind and place are shown.
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return _fail(
-        f"unexpected {type(error).__name__}{place}; this is a fault of the program; "
+        f"{describe_unforeseen(error)}; this is a fault of the program; "
         f"set {DEBUG_VARIABLE}=1 to see where, and report it",
         KneeSynthError.exit_code,
     )

@@ -6,19 +6,22 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scripts.errors import KneeSynthError
 from scripts.packaging.trust import opened_package
 
 if TYPE_CHECKING:
+    from scripts.archive.run import ArchiveRequest
     from scripts.synthesis.run import Request
 
 # The package's folder comes before all others, the current one included: each bundle's code is called `scripts`.
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from scripts.cli.app import main; sys.exit(main())"
 
 
-def synthesize_packed(package: Path, expected: str | None, request: Request, json_file: Path | None) -> int:
+def synthesize_packed(
+    package: Path, expected: str | None, request: Request | ArchiveRequest, json_file: Path | None
+) -> int:
     """Run ``synthesize`` of a trusted package.
 
     A network is its weights and the code around them, so the package's own code runs: same request, other program.
@@ -41,21 +44,26 @@ def synthesize_packed(package: Path, expected: str | None, request: Request, jso
     return code if code >= 0 else KneeSynthError.exit_code  # ended by a signal
 
 
-def arguments_of(request: Request, json_file: Path | None) -> list[str]:
+def arguments_of(request: Request | ArchiveRequest, json_file: Path | None) -> list[str]:
     """The command line that asks for the same."""
-    named = {
+    from scripts.synthesis.run import Request
+
+    named: dict[str, Any] = {
         "--out": request.out,
         "--to": request.target,
-        "--series": request.series,
         "--format": None if request.formats is None else ",".join(request.formats),
-        "--reference-dicom": request.reference_dicom,
         "--device": request.device,
         "--json": json_file,
     }
-    flags = {
-        "--all": request.all_series,
-        "--force": request.lift.force,
-        "--accept-simulated": request.lift.simulated,
-    }
+    flags = {"--force": request.lift.force, "--accept-simulated": request.lift.simulated}
+    inputs: tuple[Path, ...] = ()
+    if isinstance(request, Request):
+        named |= {"--series": request.series, "--reference-dicom": request.reference_dicom}
+        flags |= {"--all": request.all_series}
+        inputs = request.inputs
+    else:
+        named |= {"--manifest": request.manifest, "--engine": request.engine, "--address": request.address}
+        named |= {"--shard": request.shard, "--workers": request.workers, "--retries": request.retries}
+        flags |= {"--all": True}
     words = [word for name, value in named.items() if value is not None for word in (name, str(value))]
-    return [*words, *(name for name, given in flags.items() if given), "--", *map(str, request.inputs)]
+    return [*words, *(name for name, given in flags.items() if given), *(["--", *map(str, inputs)] if inputs else [])]

@@ -8,11 +8,18 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 logger = logging.getLogger(__name__)
 
 # Work that is done sooner needs no word.
 _SILENT_SECONDS = 2.0
+
+# Without a terminal: a line for each quarter, and at least this often.
+_LINE_SECONDS = 60.0
+
+# Long enough for a rate where one step takes minutes.
+_RATE_SECONDS = 600.0
 
 
 @contextlib.contextmanager
@@ -32,14 +39,15 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
     from rich.text import Text
 
     class Rate(ProgressColumn):
-        """Steps per second."""
+        """Steps per second or minute."""
 
         def render(self, task) -> Text:  # type: ignore[no-untyped-def]
             """Show nothing before there is a rate."""
-            return Text(f"{task.speed:.1f}/s" if task.speed else "")
+            return Text(_rate(task.speed or 0))
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+    console = Console(file=sys.stderr)
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=_RATE_SECONDS) as bar:
         tasks: dict[str, int] = {}
 
         def tell(text: str, done: int, total: int) -> None:
@@ -56,12 +64,24 @@ def _bar() -> Iterator[Callable[[str, int, int], None]]:
 def _lines() -> Callable[[str, int, int], None]:
     started = time.monotonic()
     said: tuple[str, int] = ("", 0)
+    said_at = started
+    begun: dict[str, tuple[float, int]] = {}
 
     def tell(text: str, done: int, total: int) -> None:
-        nonlocal said
+        nonlocal said, said_at
+        now = time.monotonic()
+        since, before = begun.setdefault(text, (now, done))
         quarter = 4 * done // max(total, 1)
-        if time.monotonic() - started > _SILENT_SECONDS and (text, quarter) != said:
-            logger.info("%s: %d of %d", text, done, total)
-            said = (text, quarter)
+        if now - started > _SILENT_SECONDS and ((text, quarter) != said or now - said_at > _LINE_SECONDS):
+            speed = (done - before) / (now - since) if now > since else 0.0
+            ahead = f", {_rate(speed)}, {timedelta(seconds=round((total - done) / speed))} left" if speed else ""
+            logger.info("%s: %d of %d%s", text, done, total, ahead if done < total else "")
+            said, said_at = (text, quarter), now
 
     return tell
+
+
+def _rate(per_second: float) -> str:
+    if not per_second:
+        return ""
+    return f"{per_second:.1f}/s" if per_second >= 1 else f"{60 * per_second:.1f}/min"

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scripts.cli.archive_summary import say_summary
 from scripts.cli.json_output import check_json_target, write_json
-from scripts.errors import KneeSynthError, UsageError
+from scripts.errors import KneeSynthError, SeriesNotMade, UsageError
 
 if TYPE_CHECKING:
+    from scripts.archive.run import ArchiveRequest
     from scripts.synthesis.run import Request
 
 # Set by mercure, Holoscan and MONAI Deploy for the containers they start.
 INPUT_VARIABLES = ("MERCURE_IN_DIR", "HOLOSCAN_INPUT_PATH", "MONAI_INPUTPATH")
 OUTPUT_VARIABLES = ("MERCURE_OUT_DIR", "HOLOSCAN_OUTPUT_PATH", "MONAI_OUTPUTPATH")
+
+ARCHIVE = "An archive of studies (bundle/docs/ARCHIVE.md)"
 
 
 def synthesize(
@@ -48,6 +52,41 @@ def synthesize(
         str | None,
         typer.Option("--format", metavar="dicom,nifti", help="What to write. Default: all that is possible."),
     ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--manifest",
+            metavar="FILE",
+            help="With --all: .csv or .jsonl with `source` and, optional, `series`, `to`, `name`; in place of IN.",
+            rich_help_panel=ARCHIVE,
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="local|ray", help="What does the work.", rich_help_panel=ARCHIVE)
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST:PORT|auto",
+            help="Ray cluster. Default: processes of this machine, for this run.",
+            rich_help_panel=ARCHIVE,
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="Only this of N equal parts.", rich_help_panel=ARCHIVE),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="Networks at work. Default: per device.", rich_help_panel=ARCHIVE),
+    ] = None,
+    retries: Annotated[
+        int,
+        typer.Option(
+            "--retries", metavar="N", help="Further attempts after a crash or a full disk.", rich_help_panel=ARCHIVE
+        ),
+    ] = 2,
     reference_dicom: Annotated[
         Path | None,
         typer.Option("--reference-dicom", metavar="DIR", help="For NIfTI: the DICOM series on the same grid."),
@@ -76,26 +115,48 @@ def synthesize(
     A package runs with its own code, so it is opened only if its hash, as `kneesynth package` prints it, is given or
     in the allow list of this machine.
 
+    An archive is a manifest of many studies; a finished series is not made again. See bundle/docs/ARCHIVE.md.
+
     Example: [bold]kneesynth synthesize study/ -o result/ --to PDFS[/bold]
+
+    Example: [bold]kneesynth synthesize --all --manifest studies.csv -o results/ --engine ray[/bold]
     """
     from scripts.synthesis.selection import AmbiguousSource, Lift
 
     if json_file is not None:
         check_json_target(json_file)
     try:
-        from scripts.synthesis.run import Request
+        common: dict[str, Any] = {
+            "out": out if out is not None else _from_environment(OUTPUT_VARIABLES, "-o OUT")[0],
+            "target": to,
+            "formats": None if formats is None else tuple(name.strip() for name in formats.split(",")),
+            "device": device,
+            "lift": Lift(force=force, simulated=accept_simulated),
+        }
+        request: Request | ArchiveRequest
+        if manifest is None:
+            from scripts.synthesis.run import Request
 
-        request = Request(
-            inputs=tuple(inputs) if inputs else _from_environment(INPUT_VARIABLES, "IN"),
-            out=out if out is not None else _from_environment(OUTPUT_VARIABLES, "-o OUT")[0],
-            target=to,
-            series=series,
-            all_series=all_series,
-            formats=None if formats is None else tuple(name.strip() for name in formats.split(",")),
-            reference_dicom=reference_dicom,
-            device=device,
-            lift=Lift(force=force, simulated=accept_simulated),
-        )
+            if engine != "local" or address or shard or workers:
+                raise UsageError("--engine, --address, --shard, --workers: for an archive; need --manifest; add it")
+            request = Request(
+                inputs=tuple(inputs) if inputs else _from_environment(INPUT_VARIABLES, "IN"),
+                series=series,
+                all_series=all_series,
+                reference_dicom=reference_dicom,
+                **common,
+            )
+        else:
+            from scripts.archive.run import ArchiveRequest
+
+            if inputs or series or reference_dicom or not all_series:
+                raise UsageError(
+                    "--manifest: its lines name the series; need --all with it, and neither IN nor --series nor "
+                    "--reference-dicom; correct the command"
+                )
+            request = ArchiveRequest(
+                manifest, engine=engine, address=address, shard=shard, workers=workers, retries=retries, **common
+            )
         if bundle is not None:
             from scripts.cli.packed_synthesis import synthesize_packed
 
@@ -118,15 +179,21 @@ def synthesize(
     if json_file is not None:
         write_json(report, json_file)
     if json_file is None or str(json_file) != "-":
-        _say(report, request.out)
+        (_say if manifest is None else say_summary)(report, request.out)
+    if manifest is not None and report["exit_code"]:
+        raise SeriesNotMade(report["message"])
 
 
-def _run(request: Request) -> dict[str, Any]:
+def _run(request: Request | ArchiveRequest) -> dict[str, Any]:
     from scripts.cli.progress import progress
-    from scripts.synthesis.run import synthesize as run
+    from scripts.synthesis import run
 
     with progress() as tell:
-        return run(request, tell)
+        if isinstance(request, run.Request):
+            return run.synthesize(request, tell)
+        from scripts.archive.run import synthesize_archive
+
+        return synthesize_archive(request, tell).as_dict()
 
 
 def _from_environment(names: tuple[str, ...], argument: str) -> tuple[Path, ...]:

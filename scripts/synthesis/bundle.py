@@ -19,6 +19,7 @@ from scripts.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     import torch
+    from monai.bundle import ConfigParser
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,20 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
-class Model:
+class Transforms:
+    """What stands before and after the network.
+
+    Args:
+        preprocessing: data dictionary to data dictionary, fills ``image``.
+        postprocessing: the same, turns ``pred`` back to the axes of the file and to the stored scale.
+    """
+
+    preprocessing: Callable[[Mapping[str, Any]], dict[str, Any]]
+    postprocessing: Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Model(Transforms):
     """All that turns a series into its synthesis.
 
     Args:
@@ -50,16 +64,12 @@ class Model:
         device: where the network runs.
         network: the network in evaluation mode, weights loaded.
         inferer: called with a volume (B, 1, D, H, W) and the network.
-        preprocessing: data dictionary to data dictionary, fills ``image``.
-        postprocessing: the same, turns ``pred`` back to the axes of the file and to the stored scale.
     """
 
     facts: ModelFacts
     device: torch.device
     network: torch.nn.Module
     inferer: Callable[..., torch.Tensor]
-    preprocessing: Callable[[Mapping[str, Any]], dict[str, Any]]
-    postprocessing: Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 def default_root() -> Path:
@@ -119,7 +129,6 @@ def load_model(target: str, device: str = "auto", root: Path | None = None, chec
     facts = read_facts(root, checkpoint)  # before the slow imports: a wrong file is refused in a second
 
     import torch
-    from monai.bundle import ConfigParser
 
     from scripts.weights import load_weights
 
@@ -130,11 +139,8 @@ def load_model(target: str, device: str = "auto", root: Path | None = None, chec
     use_cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     where = torch.device("cuda" if use_cuda else "cpu")
 
-    parser = ConfigParser()
-    parser.read_config(root / "configs" / "inference.yaml")
-    parser["bundle_root"] = str(root)
+    parser = _parser(root, target)
     parser["device"] = where
-    parser["displayable_configs"]["target_contrast"] = target
     network = parser.get_parsed_content("network_def")
     load_weights(network, root / "models" / "model.pt" if checkpoint is None else checkpoint)
     return Model(
@@ -145,3 +151,19 @@ def load_model(target: str, device: str = "auto", root: Path | None = None, chec
         preprocessing=parser.get_parsed_content("preprocessing"),
         postprocessing=parser.get_parsed_content("postprocessing"),
     )
+
+
+def load_transforms(target: str, root: Path | None = None) -> Transforms:
+    """The same without network and weights, for a process that only reads and writes."""
+    parser = _parser(default_root() if root is None else root, target)
+    return Transforms(parser.get_parsed_content("preprocessing"), parser.get_parsed_content("postprocessing"))
+
+
+def _parser(root: Path, target: str) -> ConfigParser:
+    from monai.bundle import ConfigParser
+
+    parser = ConfigParser()
+    parser.read_config(root / "configs" / "inference.yaml")
+    parser["bundle_root"] = str(root)
+    parser["displayable_configs"]["target_contrast"] = target
+    return parser

@@ -97,11 +97,11 @@ def _from_folder(folder: Path, target: str, lift: Lift) -> Iterator[tuple[str, J
         raise UsageError(f"{folder}: no such folder; need DICOM studies or NIfTI files in it; give --dataset_dir")
     for path in sorted(p for p in folder.rglob("*") if is_nifti(p)):
         inside = path.relative_to(folder)
-        if target not in (_stem(path), *inside.parts[:-1]):
-            yield _name(inside.parent / _stem(path)), nifti_job(path, target)
+        if target not in (stem_of(path), *inside.parts[:-1]):
+            yield folder_name(inside.parent / stem_of(path)), nifti_job(path, target)
     for child in sorted(folder.iterdir()):
         if child.is_dir():
-            yield from _study([child], _name(Path(child.name)), target, lift)
+            yield from _study([child], folder_name(Path(child.name)), target, lift)
     yield from _study([p for p in sorted(folder.iterdir()) if p.is_file() and not is_nifti(p)], "study", target, lift)
 
 
@@ -145,7 +145,7 @@ def _from_manifest(path: Path, target: str, lift: Lift) -> Iterator[tuple[str, J
                 f"{path.name}: case {number} names {missing[0].name}, which is not there; need every file; "
                 "correct the manifest or bring the file"
             )
-        checked.append((_name(Path(str(entry.get("name", f"case_{number}")))), files))
+        checked.append((folder_name(Path(str(entry.get("name", f"case_{number}")))), files))
     for name, files in checked:
         if len(files) == 1 and is_nifti(files[0]):
             yield name, nifti_job(files[0], target)
@@ -156,12 +156,13 @@ def _from_manifest(path: Path, target: str, lift: Lift) -> Iterator[tuple[str, J
         yield from found
 
 
-def _stem(path: Path) -> str:
+def stem_of(path: Path) -> str:
+    """Name of a NIfTI file without its ending."""
     suffix = next(s for s in sorted(SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s))
     return path.name[: -len(suffix)]
 
 
-def _name(path: Path) -> str:
+def folder_name(path: Path) -> str:
     """A relative folder made of plain words: names come from outside and become paths."""
     parts = ["".join(c if c.isalnum() or c in "-_." else "-" for c in part).strip(".") for part in path.parts]
     return "/".join(part or "-" for part in parts) or "series"

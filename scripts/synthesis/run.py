@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors import DecodeError, KneeSynthError, OutOfMemory, SourceError, UsageError
-from scripts.synthesis.bundle import Model, load_model
+from scripts.synthesis.bundle import Model, Transforms, load_model
 from scripts.synthesis.jobs import Job, assemble, dicom_job, find_reference, nifti_job
 from scripts.synthesis.selection import TARGETS, Lift, choose
 from scripts.synthesis.staging import check_writable, staged_output
 
 if TYPE_CHECKING:
+    import torch
+
     from scripts.synthesis.products import Synthesis
 
 FORMATS = ("dicom", "nifti")
@@ -71,14 +73,11 @@ def synthesize(request: Request, progress: Progress | None = None, bundle_root: 
     """
     started = time.monotonic()
     tell = progress or (lambda text, done, total: None)
-    _check(request)
-    nifti = _nifti_input(request.inputs)
-    formats = _formats(request, from_nifti=nifti is not None)
-    jobs = _dicom_jobs(request) if nifti is None else [_nifti_job(nifti, request)]
+    jobs, formats = find_jobs(request)
     check_writable(request.out)
     with refusals_unwrapped():
         model = load_model(jobs[0].target, request.device, bundle_root)
-        items = [_synthesis(job, model, tell) for job in jobs]
+        items = [finish(job, predict(model, job.loadable, tell), model) for job in jobs]
 
         # Late, like everything that brings in MONAI: a refusal comes at once.
         from scripts.synthesis.products import write_products
@@ -89,6 +88,18 @@ def synthesize(request: Request, progress: Progress | None = None, bundle_root: 
             report = write_products(stage, items, model.facts, formats, facts)
     tell("writing", 1, 1)
     return report
+
+
+def find_jobs(request: Request) -> tuple[list[Job], tuple[str, ...]]:
+    """What a request asks for, decided from headers alone: a job for each series to make, and what is written of it.
+
+    Raises:
+        KneeSynthError: any refusal of the request or of its source.
+    """
+    _check(request)
+    nifti = _nifti_input(request.inputs)
+    formats = _formats(request, from_nifti=nifti is not None)
+    return (_dicom_jobs(request) if nifti is None else [_nifti_job(nifti, request)]), formats
 
 
 @contextlib.contextmanager
@@ -126,8 +137,17 @@ def _check(request: Request) -> None:
         raise UsageError(f"{missing[0].name}: no such file or folder; need an existing input; check the path")
     if request.target is not None and request.target not in TARGETS:
         raise UsageError(f"--to {request.target}: unknown contrast; need one of {', '.join(TARGETS)}; correct it")
-    unknown = [name for name in request.formats or () if name not in FORMATS]
-    if unknown or request.formats == ():
+    check_formats(request.formats)
+
+
+def check_formats(formats: tuple[str, ...] | None) -> None:
+    """Refuse names that are no format, and none at all.
+
+    Raises:
+        UsageError: what `Request.formats` cannot be.
+    """
+    unknown = [name for name in formats or () if name not in FORMATS]
+    if unknown or formats == ():
         raise UsageError(f"--format {','.join(unknown)}: unknown; need dicom, nifti or both; correct it")
 
 
@@ -202,12 +222,22 @@ def predict(model: Model, source: str | list[str], tell: Progress) -> dict[str, 
     Raises:
         ArithmeticError: the network gave values that are not finite.
     """
-    import torch
-
     data = model.preprocessing({"image": source})
-    image = data["image"]
+    return data | {"pred": infer(model, data["image"], tell)}
+
+
+def infer(model: Model, image: torch.Tensor, tell: Progress) -> torch.Tensor:
+    """The network's part of `predict`: a preprocessed volume to its synthesis, both (1, slices, rows, columns).
+
+    Raises:
+        ArithmeticError: the network gave values that are not finite.
+    """
+    import torch
+    from monai.data import MetaTensor
+
+    plain = image.as_tensor() if isinstance(image, MetaTensor) else image
     # Contiguous, as a data loader hands it over: the layout chooses the kernels, and with them the last digit.
-    volume = image.as_tensor()[None].contiguous().to(model.device)
+    volume = plain[None].contiguous().to(model.device)
     slices, done = image.shape[1], 0
     tell("synthesising", 0, slices)
 
@@ -219,15 +249,19 @@ def predict(model: Model, source: str | list[str], tell: Progress) -> dict[str, 
     hook = model.network.register_forward_hook(advance)
     try:
         with torch.inference_mode():
-            data["pred"] = model.inferer(volume, model.network)[0].float().cpu()
+            pred = model.inferer(volume, model.network)[0].float().cpu()
     finally:
         hook.remove()
-    if not bool(torch.isfinite(data["pred"]).all()):
+    if not bool(torch.isfinite(pred).all()):
         raise ArithmeticError("the network gave values that are not finite")
-    return data
+    return pred
 
 
-def _synthesis(job: Job, model: Model, tell: Progress) -> Synthesis:
-    data = predict(model, job.loadable, tell)
-    pred = model.postprocessing(data)["pred"]
-    return assemble(job, data["image"], pred, model.preprocessing, data["result"]["warnings"])
+def finish(job: Job, data: Mapping[str, Any], transforms: Transforms) -> Synthesis:
+    """Put what `predict` gives back on the axes and scale of its source, with what belongs beside it.
+
+    Raises:
+        GeometryError: the synthesis does not lie on its source's voxels.
+    """
+    pred = transforms.postprocessing(data)["pred"]
+    return assemble(job, data["image"], pred, transforms.preprocessing, data["result"]["warnings"])

@@ -202,6 +202,10 @@ def _sync(path: Path) -> None:
 
 
 def _umask() -> int:
+    """The mask that new files get; asked for without setting it where that is possible, since threads share it."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -13,7 +13,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Transform
 
-from scripts.errors import DecodeError, KneeSynthError, SourceError
+from scripts.errors import DecodeError, SourceError, refusal
 from scripts.transforms.nifti import is_nifti, read_nifti
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class LoadKneeSeries(Transform):
             ids = ", ".join(s.id for s in usable[:12])
             raise SourceError(f"{paths[0].name}: {len(usable)} stacks ({ids}); need one; name it by its id")
         if not usable[0].usable:
-            raise _refusal(usable[0].refusal_code, f"stack {usable[0].id}: {usable[0].reason}")
+            raise refusal(usable[0].refusal_code, f"stack {usable[0].id}: {usable[0].reason}")
         return usable[0]
 
 
@@ -152,10 +152,3 @@ def _volume(voxels: np.ndarray, affine: np.ndarray, name: str | list[str], kind:
     if kind == "dicom":
         meta["slice_axis"] = 2
     return MetaTensor(torch.from_numpy(voxels)[None], affine=torch.from_numpy(affine.copy()), meta=meta)
-
-
-def _refusal(code: int, message: str) -> KneeSynthError:
-    for kind in KneeSynthError.__subclasses__():
-        if kind.exit_code == code:
-            return kind(message)
-    return KneeSynthError(message)

@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import shutil
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,28 +13,11 @@ import pytest
 
 from scripts.dicom.index import Stack
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(scope="session")
-def random_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository's bundle, its weights replaced by random ones under their right hash."""
-    import torch
-    from monai.bundle import ConfigParser
-
-    root = tmp_path_factory.mktemp("random") / "bundle"
-    shutil.copytree(ROOT / "bundle" / "configs", root / "configs")
-    (root / "models").mkdir()
-    parser = ConfigParser()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        parser.read_config(root / "configs" / "inference.yaml")
-        torch.manual_seed(0)
-        torch.save(parser.get_parsed_content("network_def").state_dict(), root / "models" / "model.pt")
-    metadata = json.loads((root / "configs" / "metadata.json").read_text())
-    metadata["weights_sha256"] = hashlib.sha256((root / "models" / "model.pt").read_bytes()).hexdigest()
-    (root / "configs" / "metadata.json").write_text(json.dumps(metadata))
-    return root
+def random_bundle(make_bundle: Callable[..., Path]) -> Path:
+    """The repository's bundle with random weights."""
+    return make_bundle()
 
 
 @pytest.fixture
