@@ -48,7 +48,7 @@ def mixed(knee_series: Series, tmp_path: Path) -> Path:
     knee_series("simulated")
     (tmp_path / "empty").mkdir()
     affine = np.diag([0.5, 0.5, 3.3, 1])
-    nibabel.save(nibabel.Nifti1Image(np.random.default_rng(0).random((16, 14, 3)), affine), tmp_path / "pd.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.random.default_rng(0).random((18, 16, 3)), affine), tmp_path / "pd.nii.gz")
     rows = ["source,series,to,name", "exam,,,", "back,1.1,PD,back", "pd.nii.gz,,PDFS,volume", "simulated,,,", "gone,,,"]
     path = tmp_path / "list.csv"
     path.write_text("\n".join([*rows, "empty,,,"]) + "\n")
