@@ -17,7 +17,7 @@ ALONE = ["unshare", "--net", "--map-root-user", "sh", "-c", 'ip link set lo up &
 
 
 @pytest.mark.label
-def test_series_of_orthanc_are_synthesised(label_program: Path) -> None:
+def test_series_of_orthanc_are_synthesised(label_program: Path, tmp_path: Path) -> None:
     if shutil.which("Orthanc") is None or not PLUGIN.is_file():
         pytest.skip("needs Debian's orthanc and orthanc-dicomweb")
     try:
@@ -26,7 +26,7 @@ def test_series_of_orthanc_are_synthesised(label_program: Path) -> None:
         pytest.skip("needs a network namespace (unshare and ip), since Orthanc would listen on all addresses")
     inside = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*ALONE, *inside, ROOT / "tests" / "label" / "orthanc_inside.py"],
+        [*ALONE, *inside, "--basetemp", tmp_path / "inside", ROOT / "tests" / "label" / "orthanc_inside.py"],
         cwd=ROOT, env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")},
         capture_output=True, text=True, timeout=900,
     )  # fmt: skip
