@@ -9,6 +9,14 @@ from typing import Any, Generic, Protocol, TypeVar
 from scripts.archive.stages import Note, Stage
 
 
+def network_threads(cores: int, workers: int) -> int:
+    """Threads of one network on a processor: its share of the cores but one, which is for reading and writing.
+
+    A pass waits for its slowest thread at each layer, so a thread that has to share its core slows all others down.
+    """
+    return max(1, cores // workers - 1)
+
+
 class Lost(Exception):
     """The process that did the work ended before it gave anything back."""
 

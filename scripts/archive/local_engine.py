@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any
 
+from scripts.archive.engine import network_threads
 from scripts.archive.stages import Device, Note, Settings, Stage, perform
 from scripts.errors import UsageError
 
@@ -37,7 +38,7 @@ class LocalEngine:
         if found and workers is not None and workers > found:
             raise UsageError(f"--workers {workers}: {found} CUDA devices here; need one each; give at most {found}")
         self.workers = workers or found or 1
-        threads = max(1, torch.get_num_threads() // self.workers)
+        threads = network_threads(torch.get_num_threads(), self.workers)
         self._devices = [Device(settings, device, threads) for _ in range(self.workers)]
         self._helpers = ThreadPoolExecutor(_HELPERS * self.workers, "series")
         # The current CUDA device is each thread's own.

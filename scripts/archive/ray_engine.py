@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.archive.engine import Lost
+from scripts.archive.engine import Lost, network_threads
 from scripts.archive.stages import Device, Note, Settings, Stage, perform
 from scripts.errors import KneeSynthError, UsageError
 
@@ -81,7 +81,7 @@ class RayEngine:
                 raise UsageError(f"--workers {workers}: {gpus} GPUs in this Ray cluster; need one each; give fewer")
             machines = sum(bool(node["Alive"]) for node in self._ray.nodes())
             self.workers = workers or gpus or machines
-            threads = max(1, int(resources.get("CPU", 1)) // self.workers)
+            threads = network_threads(int(resources.get("CPU", 1)), self.workers)
             # No processor is reserved for a network, or on a small machine none would be left to read and write.
             self._new_network = lambda: (
                 self._ray.remote(Network)
