@@ -10,9 +10,26 @@ from __future__ import annotations
 import sys
 import traceback
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING or "monailabel" not in sys.modules:
+    Base = Exception
+else:
+    from starlette.exceptions import HTTPException
+
+    class Base(HTTPException):
+        """A refusal that a client of MONAI Label reads; other errors reach it as "Internal Server Error"."""
+
+        status_code, headers = 422, None  # the request was understood, but cannot be carried out
+
+        def __init__(self, message: str = "") -> None:
+            Exception.__init__(self, message)
+
+        __str__ = Exception.__str__
+        detail = property(__str__)
 
 
-class KneeSynthError(Exception):
+class KneeSynthError(Base):
     """Base of every refusal; an instance of the base itself is an unexpected failure."""
 
     exit_code = 1

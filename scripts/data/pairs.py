@@ -106,6 +106,29 @@ def pairs(
     return chosen
 
 
+def check_both(training: Sequence[Item], validation: Sequence[Item]) -> None:
+    """Refuse a run without pairs to train on or to validate on; one that hands over its own list may lack either.
+
+    Raises:
+        UsageError: one of the two is empty.
+    """
+    if not training:
+        raise UsageError(
+            "no pairs to train on; need images that have a label, the same slices in the other contrast "
+            "(MONAI Label: labels/final); add some"
+        )
+    if not validation:
+        raise UsageError(
+            f"{len(training)} pairs to train on and none to validate on; need one at least; "
+            "add pairs, or hold back a larger share (MONAI Label: val_split)"
+        )
+
+
+def are_simulated(items: Sequence[Item]) -> bool:
+    """Whether pairs to train on are this project's simulated knees, and no one's patients."""
+    return any("maps" in item for item in items)
+
+
 def fingerprint(items: Sequence[Item]) -> dict[str, Any]:
     """What identifies a data list without a patient's name: number of pairs and a hash of file names and sizes.
 

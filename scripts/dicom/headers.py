@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from scripts.dicom import identity
 from scripts.dicom.contrast import SequenceFacts
 from scripts.dicom.pixels import pixel_problem, size_problem
+from scripts.dicom.pydicom_versions import know_synthetic_data
 from scripts.dicom.values import integer, numbers, quiet, seconds, text, texts, value_of
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def _parse(file: BinaryIO, has_preamble: bool) -> Dataset | None:
 
     if not has_preamble and not _could_be_headless(file):
         return None
+    know_synthetic_data()
     try:
         dataset = pydicom.dcmread(file, stop_before_pixels=True, force=not has_preamble, specific_tags=list(_TAGS))
     except Exception:  # pydicom lets struct, value, key and recursion errors of damaged files through

@@ -7,6 +7,7 @@ import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO
 
+from scripts.dicom.pydicom_versions import can_decode, first_frame, is_implicit
 from scripts.dicom.values import integer, text
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def pixel_problem(file: BinaryIO, dataset: Dataset, size: int) -> str:
     if syntax == "1.2.840.10008.1.2.1.99":
         return ""  # deflated: positions in the file mean nothing
     little = syntax != "1.2.840.10008.1.2.2"
-    implicit = syntax in ("", "1.2.840.10008.1.2") and bool(dataset.original_encoding[0])
+    implicit = syntax in ("", "1.2.840.10008.1.2") and is_implicit(dataset)
     head = file.read(8 if implicit else 12)
     if len(head) < (8 if implicit else 12) or struct.unpack("<HH" if little else ">HH", head[:4])[0] != 0x7FE0:
         return "the file ends before its pixels"
@@ -66,11 +67,10 @@ def _fragments_problem(file: BinaryIO, size: int) -> str:
 
 @lru_cache(maxsize=32)
 def _decoder_problem(syntax: str) -> str:
-    from pydicom.pixels import get_decoder
     from pydicom.uid import UID
 
     try:
-        if get_decoder(UID(syntax)).is_available:
+        if can_decode(UID(syntax)):
             return ""
         missing = "no decoder for it is installed; install python-gdcm, pyjpegls, pylibjpeg-openjpeg and pylibjpeg-rle"
     except NotImplementedError:
@@ -95,12 +95,9 @@ def stream_problem(dataset: Dataset) -> str:
     Returns:
         What is wrong, or "" (also for codecs whose stream carries no size).
     """
-    from pydicom.encaps import generate_frames
-
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return ""
-    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    size = _stream_size(frame)
+    size = _stream_size(first_frame(dataset.PixelData))
     if size is None or size == (dataset.Rows, dataset.Columns):
         return ""
     return f"the compressed image is {size[0]} x {size[1]}, its header says {dataset.Rows} x {dataset.Columns}"

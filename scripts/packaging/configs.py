@@ -92,18 +92,22 @@ def replace_block(text: str, key: str, value: Any) -> str:
 
 
 def json_twin(text: str) -> str:
-    """The JSON form of a packed config, for tools that load a bundle's network by the bundle's name.
+    """The JSON form of a packed config, for tools that load a bundle's network by the bundle's name, and MONAI Label.
 
-    It finds its own root, and gives the name ``scripts`` back as soon as the network is built, since such tools never
-    end what they began; what runs takes it again.
+    It finds its own root and writes there, wherever its host was started. It gives the name ``scripts`` back as soon as
+    the network is built, since such tools never end what they began; what runs takes it again.
     """
     config: dict[str, Any] = yaml.safe_load(text)
     config["bundle_root"] = FOUND_ROOT
     config["imports"] = [*config["imports"], "$import inspect"]
-    # The host's process is its own: no hook for uncaught errors there.
+    for key in ("output_dir", "cache_dir"):
+        if not config.get(key, "$").startswith("$"):
+            config[key] = f"$@bundle_root + '/{config[key]}'"
+    # Whoever only loads a network keeps the process's own hook for uncaught errors.
     begin = [item for item in config["initialize"] if not isinstance(item, dict)]
+    hooks = [item for item in config["initialize"] if isinstance(item, dict)]
     config["initialize"] = [*begin, *([] if "$@network_def" in begin else ["$@network_def"]), *RELEASE]
     for run_id in RUN_IDS:
         if run_id in config:
-            config[run_id] = [*CLAIM, *config[run_id]]
+            config[run_id] = [*CLAIM, *hooks, *config[run_id]]
     return json.dumps(config, indent=2) + "\n"

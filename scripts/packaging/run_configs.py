@@ -12,7 +12,7 @@ import yaml
 from scripts.errors import UsageError
 from scripts.handlers.run_config import look_up
 from scripts.packaging.configs import replace_block
-from scripts.packaging.training_run import TrainingRun, check_packable
+from scripts.packaging.training_run import TrainingRun, check_packable, handed_over
 
 ALONE = ("train", "evaluate", "inference", "diagnose")
 
@@ -23,6 +23,7 @@ _PLACES = (
 )
 _ENDS = ("initialize", "training", "run", "finalize")
 _NOT_OF_THE_RUN = (*_PLACES, *_ENDS)
+_GATE = "scripts.transforms.gate.CheckSourced"
 _HEAD = """# Train with the settings of the run that this bundle's weights come from. Runs alone, from this folder:
 #
 #   python -m monai.bundle run training --config_file configs/train.yaml --dataset_dir DIR
@@ -54,11 +55,20 @@ def run_configs(run: TrainingRun, shipped: Mapping[str, str]) -> dict[str, str]:
 def _train(run: TrainingRun, shipped: Mapping[str, Any]) -> dict[str, Any]:
     train = {key: value for key, value in run.config.items() if key not in _NOT_OF_THE_RUN}
     train = {key: shipped[key] for key in _PLACES if key in shipped} | train | {key: shipped[key] for key in _ENDS}
+    if handed_over(run.config):
+        train |= {part: _without_pairs(train[part], shipped[part]) for part in ("train", "validate")}
+        train["displayable_configs"] = shipped["displayable_configs"]
     simulated = train.get("simulated")
     if isinstance(simulated, Mapping) and isinstance(simulated.get("presets"), Mapping):
         named = {k: v for k, v in simulated["presets"].items() if PurePath(str(v)).suffix == ""}  # not a user's files
         train["simulated"] = {**simulated, "presets": {**shipped["simulated"]["presets"], **named}}
     return train
+
+
+def _without_pairs(part: Mapping[str, Any], shipped: Mapping[str, Any]) -> dict[str, Any]:
+    """Training or validation of a run that was handed its files, without their list and the file that it began with."""
+    handlers = [handler for handler in part["handlers"] if handler.get("_target_") != "CheckpointLoader"]
+    return {**part, "handlers": handlers, "dataset": {**part["dataset"], "data": shipped["dataset"]["data"]}}
 
 
 def _settings_of(
@@ -76,10 +86,7 @@ def _settings_of(
         if key not in _NOT_OF_THE_RUN and key in train and shipped_train.get(key) == value:
             found.setdefault(key, train[key])
     if "preprocessing" in shipped:
-        chain = _chain(run.config)
-        keys = shipped["preprocessing"]["transforms"][0]["keys"]
-        found["preprocessing"] = _with_keys(chain, keys)
-        check_packable({**found["preprocessing"], "transforms": _without_keys(found["preprocessing"])}, "preprocessing")
+        found["preprocessing"] = _preprocessing(_chain(run.config), shipped["preprocessing"]["transforms"])
     if name == "diagnose":
         found |= _diagnosed(run, train, shipped)
     if name == "inference":
@@ -117,9 +124,13 @@ def _spelt_alike(value: Any) -> Any:
     return value.replace("#", "::") if isinstance(value, str) else value
 
 
-def _with_keys(chain: Mapping[str, Any], keys: Any) -> dict[str, Any]:
-    return {**chain, "transforms": [{**transform, "keys": keys} for transform in chain["transforms"]]}
-
-
-def _without_keys(chain: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in entry.items() if key != "keys"} for entry in chain["transforms"]]
+def _preprocessing(chain: Mapping[str, Any], shipped: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """The run's chain for the images of another config: what is done to each of them, and that config's own gate."""
+    each = [entry for entry in chain["transforms"] if "keys" in entry]
+    settings = [{key: value for key, value in entry.items() if key != "keys"} for entry in each]
+    check_packable({**chain, "transforms": settings}, "preprocessing")
+    transforms: list[Mapping[str, Any]] = [{**entry, "keys": shipped[0]["keys"]} for entry in each]
+    for place, entry in enumerate(shipped):
+        if entry["_target_"] == _GATE:
+            transforms.insert(place, entry)
+    return {**chain, "transforms": transforms}

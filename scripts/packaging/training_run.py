@@ -47,7 +47,7 @@ class TrainingRun:
     @property
     def simulated(self) -> bool:
         """Whether it was trained on simulated knees and nothing else."""
-        return not (self.config.get("dataset_dir") or self.config.get("manifest"))
+        return not (self.config.get("dataset_dir") or self.config.get("manifest") or handed_over(self.config))
 
     def text(self, name: str) -> str:
         """Text of a file of the run folder; empty where it is not there."""
@@ -59,6 +59,13 @@ class TrainingRun:
         panels = sorted((self.folder / "panels").glob("epoch_*.png"))
         upto = [path for path in panels if not self.epoch or int(path.stem.partition("_")[2]) <= self.epoch]
         return upto[-1].read_bytes() if upto else b""
+
+
+def handed_over(config: Mapping[str, Any]) -> bool:
+    """Whether a config holds the list of its pairs, as MONAI Label hands it over, in place of how to find them."""
+    train = config.get("train")
+    dataset = train.get("dataset") if isinstance(train, Mapping) else None
+    return isinstance(dataset, Mapping) and isinstance(dataset.get("data"), list)
 
 
 def read_run(checkpoint: Path) -> TrainingRun:

@@ -129,7 +129,11 @@ def find_reference(folder: Path, target: str, lift: Lift) -> Stack:
 
 
 def assemble(
-    job: Job, image: MetaTensor, pred: MetaTensor, preprocessing: Callable[[Mapping[str, Any]], dict[str, Any]]
+    job: Job,
+    image: MetaTensor,
+    pred: MetaTensor,
+    preprocessing: Callable[[Mapping[str, Any]], dict[str, Any]],
+    doubts: str = "",
 ) -> Synthesis:
     """Put a synthesis together with what belongs beside it.
 
@@ -138,6 +142,7 @@ def assemble(
         image: what the network saw, display orientation, normalised.
         pred: the synthesis in file orientation, stored scale.
         preprocessing: what made ``image``; an acquired target goes through the same.
+        doubts: what preprocessing warned of, one sentence a line.
 
     Raises:
         GeometryError: the synthesis does not lie on its source's voxels.
@@ -148,6 +153,8 @@ def assemble(
 
     files: tuple[Path, ...] = ()
     file_affine = None
+    # A stack's doubts were refusals before it was loaded, and what was lifted is among the job's warnings already.
+    said = doubts.splitlines() if isinstance(job.source, Path) else []
     if not isinstance(job.source, Path):
         files, file_affine = job.source, affine_ras(pred)
     elif job.reference is not None:
@@ -170,7 +177,7 @@ def assemble(
         file_affine=file_affine,
         acquired=acquired,
         origin=job.source_facts.get("Origin", "acquired"),
-        warnings=job.warnings,
+        warnings=(*job.warnings, *said),
         source_facts=job.source_facts,
         decisions=decisions,
         identifiers=job.identifiers,

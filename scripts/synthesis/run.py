@@ -229,4 +229,5 @@ def predict(model: Model, source: str | list[str], tell: Progress) -> dict[str, 
 
 def _synthesis(job: Job, model: Model, tell: Progress) -> Synthesis:
     data = predict(model, job.loadable, tell)
-    return assemble(job, data["image"], model.postprocessing(data)["pred"], model.preprocessing)
+    pred = model.postprocessing(data)["pred"]
+    return assemble(job, data["image"], pred, model.preprocessing, data["result"]["warnings"])

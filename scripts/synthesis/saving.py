@@ -87,7 +87,7 @@ class SaveDerivedSeriesd(MapTransform):
         model = read_facts(self.bundle_root, self.checkpoint)
         image: MetaTensor = data[self.image_key].cpu()
         for key in self.key_iterator(dict(data)):
-            item = assemble(job, image, data[key], self.preprocessing)
+            item = assemble(job, image, data[key], self.preprocessing, data["result"]["warnings"])
             out = self.output_dir / data["case"]
             facts = {
                 "Device": str(data[self.image_key].device),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from monai.transforms import MapTransform, Transform
 
 from scripts.errors import DecodeError, KneeSynthError, SourceError
 from scripts.transforms.nifti import is_nifti, read_nifti
+
+if TYPE_CHECKING:
+    from scripts.dicom.index import Stack
 
 Source = str | Path | Sequence[str] | Sequence[Path]
 
@@ -40,7 +43,8 @@ class LoadKneeSeries(Transform):
         Returns:
             float32 (1, i, j, k) in file orientation with RAS affine [mm]. DICOM gives (columns, rows, slices), slices
             in spatial order. Meta holds ``filename_or_obj`` (path, or the instances' paths in slice order),
-            ``source_kind`` (``nifti`` or ``dicom``) and ``slice_axis`` for DICOM.
+            ``source_kind`` (``nifti`` or ``dicom``), ``slice_axis`` for DICOM, and ``contrast``, which headers tell,
+            where the stack was looked for here.
 
         Raises:
             SourceError: nothing there, or several stacks and no ``series``.
@@ -49,6 +53,8 @@ class LoadKneeSeries(Transform):
         """
         if isinstance(source, torch.Tensor):
             return source if isinstance(source, MetaTensor) else MetaTensor(source)
+        if source == "":  # what MONAI Label makes of an unknown id; as a path it would be the working folder
+            raise SourceError("no image of that name; need one of the datastore, or a path; check its id")
         if isinstance(source, (str, Path)):
             path = Path(source)
             if not path.exists():
@@ -57,13 +63,16 @@ class LoadKneeSeries(Transform):
                 return _from_nifti(path)
             if path.suffix == ".pt":
                 return _from_cohort(path)
-            return _from_dicom(self._stack_files([path]))
+            stack = self._stack([path])
+            volume = _from_dicom(stack.files)
+            volume.meta["contrast"] = stack.contrast
+            return volume
         files = [Path(item) for item in source]
         if len(files) == 1 and is_nifti(files[0]):
             return _from_nifti(files[0])
         return _from_dicom(files)
 
-    def _stack_files(self, paths: Sequence[Path]) -> Sequence[Path]:
+    def _stack(self, paths: Sequence[Path]) -> Stack:
         from scripts.dicom.index import index_series
 
         stacks = index_series(paths)
@@ -77,7 +86,7 @@ class LoadKneeSeries(Transform):
             raise SourceError(f"{paths[0].name}: {len(usable)} stacks ({ids}); need one; name it by its id")
         if not usable[0].usable:
             raise _refusal(usable[0].refusal_code, f"stack {usable[0].id}: {usable[0].reason}")
-        return usable[0].files
+        return usable[0]
 
 
 class LoadKneeSeriesd(MapTransform):

@@ -153,3 +153,17 @@ def test_sheared_and_flat_grids_are_refused(nifti: Callable[..., Path]) -> None:
     path.write_bytes(data)
     with pytest.raises(GeometryError, match="zero or infinite axis"):
         read_nifti(path)
+
+
+def test_an_empty_name_is_not_the_working_folder(
+    knee_series: Callable[..., list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(knee_series()[0].parent)
+    with pytest.raises(SourceError, match="no image of that name"):
+        LoadKneeSeries()("")
+
+
+def test_a_stack_that_was_looked_for_brings_what_its_headers_say(knee_series: Callable[..., list[Path]]) -> None:
+    files = knee_series(contrast="PDFS")
+    assert LoadKneeSeries()(str(files[0].parent)).meta["contrast"] == "PDFS"
+    assert "contrast" not in LoadKneeSeries()([str(file) for file in files]).meta

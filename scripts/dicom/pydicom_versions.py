@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where pydicom 2, which MONAI Label's environment holds, differs from pydicom 3 for who reads; writing needs 3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+    from pydicom.uid import UID
+
+_SYNTHETIC_DATA = 0x0008001C
+
+
+def know_synthetic_data() -> None:
+    """Teach pydicom the attribute that marks synthetic images, which is younger than its version 2."""
+    from pydicom import datadict
+
+    if datadict.tag_for_keyword("SyntheticData") is None:
+        datadict.add_dict_entry(_SYNTHETIC_DATA, "CS", "SyntheticData", "Synthetic Data")
+
+
+def is_implicit(dataset: Dataset) -> bool:
+    """Whether a data set was read as implicit VR."""
+    if hasattr(dataset, "original_encoding"):
+        return bool(dataset.original_encoding[0])
+    return bool(dataset.read_implicit_vr)
+
+
+def can_decode(syntax: UID) -> bool:
+    """Whether a decoder for a compressed transfer syntax is installed.
+
+    Raises:
+        NotImplementedError: no still-image codec.
+    """
+    try:
+        from pydicom.pixels import get_decoder
+    except ImportError:
+        from pydicom import config
+
+        handlers = config.pixel_data_handlers
+        return any(handler.is_available() and handler.supports_transfer_syntax(syntax) for handler in handlers)
+    return bool(get_decoder(syntax).is_available)
+
+
+def first_frame(encapsulated: bytes) -> bytes:
+    """The compressed stream of the only frame."""
+    try:
+        from pydicom.encaps import generate_frames
+    except ImportError:
+        from pydicom.encaps import generate_pixel_data_frame
+
+        return next(generate_pixel_data_frame(encapsulated, 1))
+    return next(generate_frames(encapsulated, number_of_frames=1))
