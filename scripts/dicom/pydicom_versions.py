@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,12 +44,12 @@ def can_decode(syntax: UID) -> bool:
     return bool(get_decoder(syntax).is_available)
 
 
-def first_frame(encapsulated: bytes) -> bytes:
-    """The compressed stream of the only frame."""
+def compressed_frames(encapsulated: bytes, count: int) -> Iterator[bytes]:
+    """The compressed streams of all frames."""
     try:
         from pydicom.encaps import generate_frames
     except ImportError:
         from pydicom.encaps import generate_pixel_data_frame
 
-        return next(generate_pixel_data_frame(encapsulated, 1))
-    return next(generate_frames(encapsulated, number_of_frames=1))
+        return generate_pixel_data_frame(encapsulated, count)
+    return generate_frames(encapsulated, number_of_frames=count)

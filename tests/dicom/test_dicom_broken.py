@@ -152,6 +152,10 @@ def mosaic(files: list[Path], edit: Edit) -> None:
         edit(file, ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
 
 
+def empty_file(files: list[Path], edit: Edit) -> None:
+    files[-1].write_bytes(b"")
+
+
 BROKEN = [
     (drop_slice, 5, "gap"),
     (shift_slice, 5, "off its place"),
@@ -177,6 +181,7 @@ BROKEN = [
     (ct, 6, "not MR (CT)"),
     (secondary_capture, 6, "not MR"),
     (multi_frame, 4, "multi-frame"),
+    (empty_file, 4, "may belong to it"),
     (mosaic, 6, "mosaic"),
 ]
 

@@ -69,7 +69,7 @@ def test_what_is_no_image_is_skipped_and_counted(knee_series: Series, tmp_path: 
     (tmp_path / "readme.txt").write_text("hello")
     (tmp_path / ".DS_Store").write_bytes(b"\x00\x00\x00\x01Bud1")
     (tmp_path / "task.json").write_text("{}")
-    (tmp_path / "empty.dcm").touch()
+    (tmp_path / "empty.log").touch()
     (tmp_path / "almost.bin").write_bytes(b"\x08\x00" + bytes(range(256)) * 4)
     dicomdir = pydicom.dcmread(files[0])
     dicomdir.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
@@ -164,10 +164,11 @@ def test_a_lone_damaged_file_is_listed(tmp_path: Path, knee_series: Series) -> N
 def test_flags(knee_series: Series, tmp_path: Path, edit: Edit) -> None:
     for name, changes, expected in [
         ("simulated", {}, (False, True, True)),
+        ("unmarked", {"SyntheticData": ...}, (False, True, False)),
         ("forged_patient", {"PatientID": "4711"}, (False, True, False)),
         ("forged_maker", {"Manufacturer": "SCANNERS LTD"}, (False, True, False)),
         ("derived", {"ImageType": ["DERIVED", "SECONDARY", "OTHER"]}, (True, True, False)),
-        ("not_synthetic", {"SyntheticData": "NO"}, (False, False, False)),
+        ("not_synthetic", {"SyntheticData": "NO", "Manufacturer": "SCANNERS LTD"}, (False, False, False)),
     ]:
         for file in knee_series(name):
             edit(file, **changes)
@@ -223,10 +224,13 @@ def test_the_eight_echoes_of_the_real_knee(real_data: Path) -> None:
 
 
 @pytest.mark.real_data
-def test_enhanced_files_are_listed_and_refused_with_a_reason(real_data: Path) -> None:
+def test_a_moving_knee_is_no_stack(real_data: Path) -> None:
+    """Enhanced MR, one slice at 19 times: each file is listed, with what its frames say, and none is usable."""
     stacks = index_series([real_data / "weasis"])
     assert len(stacks) == 11
     assert {(s.slices, s.usable, s.refusal_code, s.contrast, s.plane) for s in stacks} == {
-        (19, False, 4, "other", "sagittal")
+        (19, False, 5, "other", "sagittal")
     }
-    assert all("Enhanced" in stack.reason for stack in stacks)
+    assert all("duplicate place" in stack.reason for stack in stacks)
+    assert {(stack.side, stack.body_part) for stack in stacks} == {("R", "KNEE")}
+    assert sum(stack.lossy for stack in stacks) == 2
