@@ -145,13 +145,13 @@ def _stack(stack_id: str, group: list[Header], blemish: str, damaged: int, lost:
 def _notes(group: list[Header], ordered: list[Header]) -> tuple[str, ...]:
     notes = []
     if any(header.photometric == "MONOCHROME1" for header in group):
-        notes.append("MONOCHROME1: values are inverted, so that high ones are bright")
+        notes.append("MONOCHROME1: values are inverted, so that high ones are bright.")
     if lossy := next((header.lossy for header in group if header.lossy), ""):
-        notes.append(f"its pixels went through a lossy compression ({lossy})")
+        notes.append(f"The pixels went through a lossy compression ({lossy}).")
     if copies := len(group) - len(ordered):
-        notes.append(f"{copies} identical {'copy' if copies == 1 else 'copies'} left out")
+        notes.append(f"{copies} identical {'copy was' if copies == 1 else 'copies were'} left out.")
     if any(header.unknown_charset for header in group):
-        notes.append("its text is in an unknown character set and is copied as it stands")
+        notes.append("Its text is in an unknown character set and is copied as it stands.")
     return tuple(notes)
 
 

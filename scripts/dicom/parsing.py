@@ -24,7 +24,7 @@ from scripts.dicom.frames import (
 )
 from scripts.dicom.headers import Header
 from scripts.dicom.pixels import inflated_problem, lossy_compression, pixel_problem, size_problem
-from scripts.dicom.pydicom_versions import know_synthetic_data
+from scripts.dicom.pydicom_versions import assume_syntax, know_synthetic_data
 from scripts.dicom.synthetic import synthetic_sign
 from scripts.dicom.values import integer, numbers, quiet, seconds, text, texts, unknown_charset
 
@@ -102,6 +102,7 @@ def _parse(file: BinaryIO, has_preamble: bool, start: bytes) -> Dataset | None:
         return None
     if not has_preamble and not text(dataset, "SOPClassUID").startswith("1.2.840.10008."):
         return None
+    assume_syntax(dataset)
     return dataset
 
 

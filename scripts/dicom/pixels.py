@@ -58,7 +58,7 @@ def pixel_problem(file: BinaryIO, dataset: Dataset, size: int) -> str:
     if syntax == _DEFLATED:
         return ""  # positions in the file mean nothing
     little = syntax != "1.2.840.10008.1.2.2"
-    implicit = syntax in ("", "1.2.840.10008.1.2") and is_implicit(dataset)
+    implicit = syntax == "1.2.840.10008.1.2" and is_implicit(dataset)
     head = file.read(8 if implicit else 12)
     if len(head) < (8 if implicit else 12) or struct.unpack("<HH" if little else ">HH", head[:4])[0] != 0x7FE0:
         return "the file ends before its pixels"

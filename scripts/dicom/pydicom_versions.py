@@ -28,6 +28,17 @@ def is_implicit(dataset: Dataset) -> bool:
     return bool(dataset.read_implicit_vr)
 
 
+def assume_syntax(dataset: Dataset) -> None:
+    """Fill in the transfer syntax of a file without meta group, as it was found by trying: decoding goes by it."""
+    from pydicom import uid
+
+    if "TransferSyntaxUID" in dataset.file_meta:
+        return
+    little = dataset.original_encoding[1] if hasattr(dataset, "original_encoding") else dataset.read_little_endian
+    explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+    dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if is_implicit(dataset) else explicit
+
+
 def can_decode(syntax: UID) -> bool:
     """Whether a decoder for a compressed transfer syntax is installed.
 

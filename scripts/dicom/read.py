@@ -22,6 +22,7 @@ from scripts.dicom.grouping import contradictions, group_headers
 from scripts.dicom.headers import Header
 from scripts.dicom.parsing import read_headers
 from scripts.dicom.pixels import MAX_BYTES, stream_problem
+from scripts.dicom.pydicom_versions import assume_syntax
 from scripts.dicom.values import numbers, quiet, text
 from scripts.errors import DecodeError, GeometryError
 
@@ -173,6 +174,7 @@ def _decode(headers: Sequence[Header]) -> Iterator[np.ndarray]:
     with quiet():
         try:
             dataset = pydicom.dcmread(path, force=True, specific_tags=list(_TAGS))
+            assume_syntax(dataset)
             problem = stream_problem(dataset)
             stored = None if problem else dataset.pixel_array
         except Exception as error:  # each codec fails in its own way

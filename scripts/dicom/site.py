@@ -80,14 +80,14 @@ class LocalName:
         coded = tuple(sentence for sentence in evidence if "the description" not in sentence)
         if contrast == self.contrast:
             return contrast, (said, *coded), ()
-        return contrast, coded, (f"{said}, but its header says {contrast} ({'; '.join(coded)}); the header is taken",)
+        return contrast, coded, (f"T{said[1:]}, but the header {contrast} ({'; '.join(coded)}); the header is taken.",)
 
     def _plane(self, header: Header, plane: str) -> tuple[str, tuple[str, ...]]:
         if self.plane in (None, plane) or header.orientation is None:
             return plane, ()
         if plane == "oblique" and abs(normal_of(header.orientation)[PLANES.index(str(self.plane))]) >= WITHIN_PLANE:
             return str(self.plane), ()
-        return plane, (f"the site file says {self.plane}, but its orientation is {plane}; the orientation is taken",)
+        return plane, (f"The site file says {self.plane}, but its orientation is {plane}; the orientation is taken.",)
 
 
 @dataclass(frozen=True)

@@ -86,33 +86,6 @@ def test_an_empty_folder_has_no_stacks_and_a_missing_one_is_an_error(tmp_path: P
         index_series([tmp_path / "nowhere"])
 
 
-@pytest.mark.parametrize("implicit", [False, True])
-def test_files_without_preamble_are_read(knee_series: Series, tmp_path: Path, implicit: bool) -> None:
-    for file in knee_series():
-        dataset = pydicom.dcmread(file)
-        del dataset.file_meta
-        dataset.preamble = None
-        dataset.save_as(file, implicit_vr=implicit, little_endian=True, enforce_file_format=False)
-        assert file.read_bytes()[128:132] != b"DICM"
-    stack = one(tmp_path)
-    assert stack.usable and stack.slices == 10
-
-
-def test_an_identical_copy_is_left_out(knee_series: Series, tmp_path: Path) -> None:
-    files = knee_series()
-    shutil.copy(files[3], tmp_path / "copy.dcm")
-    stack = one(tmp_path)
-    assert stack.usable and stack.slices == 10
-
-
-def test_the_same_object_with_another_preamble_is_a_copy(knee_series: Series, tmp_path: Path) -> None:
-    files = knee_series()
-    dataset = pydicom.dcmread(files[3])
-    dataset.preamble = b"x" * 128
-    dataset.save_as(tmp_path / "copy.dcm", enforce_file_format=True)
-    assert one(tmp_path).usable
-
-
 def test_a_path_given_twice_counts_once(knee_series: Series, tmp_path: Path) -> None:
     files = knee_series()
     stacks = index_series([tmp_path, tmp_path, *files])
