@@ -18,7 +18,7 @@ _OTHER_PARTS = {
     "WRIST": r"wrist|handgelenk|poignet|polso",
     "ELBOW": r"elbow|ellenbogen|coude|codo|gomito",
     "SPINE": r"[clt]?spine|lumbar|cervical|thoracic|lws|hws|bws|rachis|columna",
-    "HEAD": r"head|brain|kopf|sch[aä]del|cerveau|cerebro",
+    "HEAD": r"brain|kopf|sch[aä]del|cerveau|cerebro",
 }
 _OTHER_WORDS = {part: re.compile(rf"(?<![a-z])(?:{words})(?![a-z])") for part, words in _OTHER_PARTS.items()}
 

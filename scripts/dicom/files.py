@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -42,9 +43,9 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path]:
                 if key in seen:
                     continue
                 seen.add(key)
-                if current.is_dir():
+                if stat.S_ISDIR(status.st_mode):
                     waiting += sorted((Path(entry.path) for entry in os.scandir(current)), reverse=True)
-                elif current.is_file():
+                elif stat.S_ISREG(status.st_mode):  # no pipe or device, which might never end
                     yield current
             except OSError as error:  # a link that leads nowhere or in a circle, a folder of somebody else
                 logger.warning("one file or folder is passed over: %s", error.strerror)

@@ -114,12 +114,8 @@ def siemens_options(frame: Frame) -> tuple[str, ...]:
 
 def _items(dataset: Dataset | None, keyword: str | int) -> list[Dataset]:
     """Give the items of a sequence; none where it is absent or is no sequence."""
-    value = value_of(dataset, keyword)
-    element_items = getattr(value, "value", value) if isinstance(keyword, int) else value
-    return list(element_items) if _is_sequence(element_items) else []
-
-
-def _is_sequence(value: Any) -> bool:
     from pydicom.sequence import Sequence
 
-    return isinstance(value, Sequence)
+    value = value_of(dataset, keyword)
+    value = value.value if isinstance(keyword, int) and value is not None else value  # a number gives the element
+    return list(value) if isinstance(value, Sequence) else []

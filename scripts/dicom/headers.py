@@ -22,7 +22,7 @@ class Header:
         frames: images that the header stands for: 1, unless the file cannot be taken apart.
         decoded_bytes: their size in memory.
         part: what tells the stacks of one Enhanced file apart beyond orientation and timing.
-        whole: what its stack lies within: UID of the Enhanced instance or of the concatenation; "" for classic images.
+        whole: UID of the Enhanced instance or concatenation that its stack lies within; "" where it has many files.
         lossy: name of the lossy compression that the pixels went through.
         unknown_charset: the character set of its text is none that is known here.
         synthetic: the sign that the image was computed and not acquired, or "".

@@ -130,19 +130,19 @@ def _images(path: Path, dataset: Dataset, problem: str) -> list[Header]:
         problem = problem or "no SeriesInstanceUID"
     problem = problem or (count_problem(dataset) if enhanced else "")
     if problem or not enhanced:
-        return [_header(path, Frame(dataset), count, size, problem)]
-    return [_header(path, Frame(dataset, number), 1, size // count, "") for number in range(1, count + 1)]
+        return [_header(path, Frame(dataset), "", count, size, problem)]
+    # A stack lies within one file, unless that is part of a concatenation or holds a single frame.
+    whole = text(dataset, "ConcatenationUID") or (text(dataset, "SOPInstanceUID") if count > 1 else "")
+    return [_header(path, Frame(dataset, number), whole, 1, size // count, "") for number in range(1, count + 1)]
 
 
-def _header(path: Path, frame: Frame, count: int, size: int, problem: str) -> Header:
+def _header(path: Path, frame: Frame, whole: str, count: int, size: int, problem: str) -> Header:
     dataset = frame.dataset
-    uid, concatenation = text(dataset, "SOPInstanceUID"), text(dataset, "ConcatenationUID")
-    sign = synthetic_sign(dataset)
     return Header(
         path=path,
         frame=frame.number,
         sop_class_uid=text(dataset, "SOPClassUID"),
-        sop_instance_uid=uid,
+        sop_instance_uid=text(dataset, "SOPInstanceUID"),
         series_instance_uid=text(dataset, "SeriesInstanceUID"),
         study_instance_uid=text(dataset, "StudyInstanceUID"),
         frame_of_reference_uid=text(dataset, "FrameOfReferenceUID"),
@@ -166,12 +166,12 @@ def _header(path: Path, frame: Frame, count: int, size: int, problem: str) -> He
         )[0],
         echo_number=integer(dataset, "EchoNumbers"),
         part=part_of(frame) if frame.number else (),
-        whole=(concatenation or uid) if frame.number else "",
+        whole=whole,
         facts=_sequence_facts(frame),
         anatomy=_anatomy_facts(frame),
         lossy=lossy_compression(dataset),
         unknown_charset=unknown_charset(dataset),
-        synthetic=sign,
+        synthetic=synthetic_sign(dataset),
         marked_synthetic=text(dataset, "SyntheticData").upper() == "YES",
         ours=text(dataset, "Manufacturer") == identity.MANUFACTURER,
         patient_simulated=text(dataset, "PatientID").startswith(identity.SIMULATED_PATIENT_PREFIX),

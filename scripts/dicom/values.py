@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +18,33 @@ if TYPE_CHECKING:
 _PLAIN = frozenset({"CS", "DS", "IS", "LO", "SH", "UI", "US"})
 
 
+_quiet_lock = threading.Lock()
+_quiet_now = 0
+_quiet_end = ExitStack()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence pydicom: its warnings quote values, and a damaged header may repeat them per file."""
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
+    """Silence pydicom: its warnings quote values, and a damaged header may repeat them per file.
+
+    Levels and filters belong to the process, so the first thread in silences and the last one out restores.
+    """
+    global _quiet_now
+    with _quiet_lock:
+        if not _quiet_now:
+            logger = logging.getLogger("pydicom")
+            _quiet_end.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)
+            _quiet_end.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
-            yield
+        _quiet_now += 1
+    try:
+        yield
     finally:
-        logger.setLevel(level)
+        with _quiet_lock:
+            _quiet_now -= 1
+            if not _quiet_now:
+                _quiet_end.close()
 
 
 def value_of(dataset: Dataset | None, keyword: str | int) -> Any:

@@ -16,7 +16,8 @@ from pydicom.uid import RLELossless
 from scripts.dicom.files import frame_address, split_address
 from scripts.dicom.index import Stack, index_series
 from scripts.dicom.read import Volume, read_stack
-from scripts.errors import DecodeError, GeometryError
+from scripts.dicom.write import Provenance, derive_series
+from scripts.errors import DecodeError, GateError, GeometryError
 
 Series = Callable[..., list[Path]]
 Enhanced = Callable[..., Path]
@@ -83,6 +84,18 @@ def test_the_echoes_of_one_file_are_stacks(classic: list[Path], enhanced: Enhanc
         read_stack([file])
 
 
+@pytest.mark.parametrize("concatenation", [None, "1.2.3.9"], ids=["single frames", "concatenation"])
+def test_a_stack_of_several_files(
+    classic: list[Path], enhanced: Enhanced, tmp_path: Path, concatenation: str | None
+) -> None:
+    pieces = [[file] for file in classic] if concatenation is None else [classic[:4], classic[4:]]
+    more = {} if concatenation is None else {"ConcatenationUID": concatenation}
+    (tmp_path / "e").mkdir()
+    for number, piece in enumerate(pieces):
+        enhanced(tmp_path / "e" / f"{number}.dcm", piece, **more)
+    assert_same(read_stack(one(tmp_path / "e").files), read_stack(classic))
+
+
 def test_fat_suppression_is_read_from_the_functional_groups(
     classic: list[Path], enhanced: Enhanced, tmp_path: Path
 ) -> None:
@@ -147,6 +160,27 @@ def test_an_address_names_one_frame(classic: list[Path], enhanced: Enhanced, tmp
     with pytest.raises(DecodeError, match="no frame 7"):
         read_stack([frame_address(file, 7)])
     assert split_address(tmp_path / "frames" / "7") == (tmp_path / "frames" / "7", 0)
+
+
+def test_the_loader_takes_a_file_and_addresses(classic: list[Path], enhanced: Enhanced, tmp_path: Path) -> None:
+    from scripts.transforms.series import LoadKneeSeries
+
+    file, load = enhanced(tmp_path / "e.dcm", classic), LoadKneeSeries()
+    plain, whole, named = (
+        load([str(path) for path in classic]),
+        load(str(file)),
+        load([str(p) for p in one(file).files]),
+    )
+    assert (whole == plain).all() and (named == plain).all()
+    assert whole.affine.allclose(plain.affine, atol=1e-6)
+
+
+def test_no_classic_series_is_derived_from_it(
+    classic: list[Path], enhanced: Enhanced, tmp_path: Path, provenance: Provenance
+) -> None:
+    stack = one(enhanced(tmp_path / "e.dcm", classic))
+    with pytest.raises(GateError, match="--format nifti"):
+        derive_series(stack.files, np.zeros((SLICES, 20, 24), np.uint16), "PDFS", provenance)
 
 
 def test_legacy_converted(classic: list[Path], tmp_path: Path) -> None:

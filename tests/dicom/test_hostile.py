@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import struct
 import time
 import tracemalloc
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +24,7 @@ from scripts.dicom.files import find_files
 from scripts.dicom.grouping import MOST_STACKS
 from scripts.dicom.index import Stack, index, index_series
 from scripts.dicom.read import read_stack
+from scripts.dicom.values import quiet
 from scripts.errors import DecodeError
 
 Series = Callable[..., list[Path]]
@@ -73,6 +76,17 @@ def test_a_path_that_is_too_long_for_the_system_is_passed_over(tmp_path: Path) -
     assert [path.name for path in find_files([tmp_path])] == ["file"]
 
 
+def test_silence_ends_with_the_last_of_several_threads() -> None:
+    logger, level, filters = logging.getLogger("pydicom"), logging.getLogger("pydicom").level, list(warnings.filters)
+    first, second = quiet(), quiet()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert logger.level == logging.CRITICAL
+    second.__exit__(None, None, None)
+    assert (logger.level, list(warnings.filters)) == (level, filters)
+
+
 def test_a_pipe_is_not_waited_for(tmp_path: Path, knee_series: Series) -> None:
     files = knee_series(slices=5, shape=(16, 16))
     os.mkfifo(files[0].parent / "pipe.dcm")
@@ -102,9 +116,16 @@ def test_pixels_are_not_read_by_the_index(knee_series: Series, tmp_path: Path, m
             counted += len(data or b"")
             return data
 
-    monkeypatch.setattr(Path, "open", lambda path, mode="r": io.BufferedReader(Counting(path)))
+    opened: list[Path] = []
+
+    def counting(path: Path, mode: str = "r") -> io.BufferedReader:
+        opened.append(path)
+        return io.BufferedReader(Counting(path))
+
+    monkeypatch.setattr(Path, "open", counting)
     assert index([tmp_path]).stacks[0].usable
     monkeypatch.undo()
+    assert sorted(opened) == sorted(files)  # each once
     assert 5 * 500 < counted < 5 * 32_000 < sum(file.stat().st_size for file in files) / 10
 
 

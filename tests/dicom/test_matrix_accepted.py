@@ -6,6 +6,7 @@ highdicom reads the same files as an independent witness of places and values.
 
 from __future__ import annotations
 
+import io
 import random
 import shutil
 import warnings
@@ -70,6 +71,22 @@ def jpeg_lossless(process: str) -> Callable[[list[Path], Edit], None]:
             assert writer.Write()
 
     return harm
+
+
+def jpeg_8_bit(files: list[Path], edit: Edit) -> None:
+    from PIL import Image
+    from pydicom.encaps import encapsulate
+
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        stream = io.BytesIO()
+        Image.fromarray((dataset.pixel_array >> 4).astype(np.uint8)).save(stream, "JPEG", quality=100)
+        dataset.BitsAllocated = dataset.BitsStored = 8
+        dataset.HighBit, dataset.RescaleSlope, dataset.RescaleIntercept = 7, "16", "8"
+        dataset.PixelData = encapsulate([stream.getvalue()])
+        dataset["PixelData"].VR = "OB"
+        dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.50"
+        dataset.save_as(file)
 
 
 def encoded(syntax: str, implicit: bool, little: bool) -> Callable[[list[Path], Edit], None]:
@@ -234,6 +251,7 @@ ROWS_OF_MATRIX: list[tuple[str, Callable[[list[Path], Edit], None], str]] = [
     ("JPEG lossless, process 14", jpeg_lossless("JPEGLosslessProcess14"), ""),
     ("JPEG lossless, first-order prediction", jpeg_lossless("JPEGLosslessProcess14_1"), ""),
     ("JPEG-LS near-lossless", compressed("1.2.840.10008.1.2.4.81", jls_error=2), "lossy"),
+    ("JPEG of 8 bits", jpeg_8_bit, "lossy"),
     ("JPEG 2000 lossy", compressed("1.2.840.10008.1.2.4.91", j2k_psnr=[50]), "lossy"),
 ]
 
