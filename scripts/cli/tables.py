@@ -54,7 +54,7 @@ def _milliseconds(seconds: float | None, digits: int) -> str:
 def _use(stack: Stack) -> str:
     if not stack.usable:
         return f"no: {stack.reason}"
-    marks = [name for name in ("simulated", "derived", "localizer") if getattr(stack, name)]
+    marks = [name for name in ("simulated", "derived", "localizer", "lossy") if getattr(stack, name)]
     if stack.synthetic and not stack.simulated:
         marks.insert(0, "synthetic")
     return "yes" + (f" ({', '.join(marks)})" if marks else "")

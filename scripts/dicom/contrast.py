@@ -30,6 +30,9 @@ _FAT_SUPPRESSION = frozenset({"FAT", "FAT_AND_WATER"})
 _WATER_IMAGE = frozenset({"W", "WATER", "DIXON_W", "WATER_IMAGE"})
 _FAT_IMAGE = frozenset({"F", "FAT", "DIXON_F", "FAT_IMAGE"})
 _OPPOSED_IMAGE = frozenset({"OP", "OPP_PHASE", "OUT_PHASE", "OUT_OF_PHASE", "OPPOSED_PHASE"})
+_IN_PHASE_IMAGE = frozenset({"IP", "IN_PHASE", "INPHASE", "IN"})
+_DIXON_OPTIONS = frozenset({"IDEAL_GEMS", "FLEX_GEMS"})
+_COMPLEX_PARTS = frozenset({"PHASE", "REAL", "IMAGINARY"})
 _MAPS = frozenset(
     {
         "ADC",
@@ -42,6 +45,8 @@ _MAPS = frozenset(
         "PHASE MAP",
         "P",
         "PHASE",
+        "REAL",
+        "IMAGINARY",
         "VELOCITY MAP",
     }
 )
@@ -58,8 +63,13 @@ _PD_WORD = re.compile(
     r"(?<![a-z])(?:sag|cor|ax|tra|tse|fse)?(?:pd[wi]?|dp)(?:fs)?(?![a-z])|(?<![a-z])pd(?:tse|fse|spair|spir)|"
     r"proton[\s_.\-]?dens|(?<![a-z])intermediate(?![a-z])"
 )
+_SPECIAL = re.compile(r"(?<![a-z])special(?![a-z])")
+"""GE's spectral inversion at lipids; with any other maker a protocol may just be special."""
+
 _STIR = re.compile(r"(?<![a-z])(?:t?stir|tirm|turbo[\s_.\-]?inv\w*)(?![a-z])")
 _DIXON = re.compile(r"(?<![a-z])m?(?:dixon|ideal|flex|lava|vibe[\s_.\-]?dixon)(?![a-z])")
+_DIXON_NAME = re.compile(r"(?<![a-z])m?(?:dixon|ideal)(?![a-z])")  # "flex" and "lava" are words of other things too
+_IN_PHASE_WORD = re.compile(r"(?<![a-z])(?:in|ip|inphase|in[\s_.\-]phase)(?![a-z])")
 _WATER_WORD = re.compile(r"(?<![a-z])(?:w|water)(?![a-z])")
 _FAT_WORD = re.compile(r"(?<![a-z])(?:f|fat)(?![a-z])(?![\s_.\-]?(?:sat|sup|sep))")
 _OPPOSED_WORD = re.compile(r"(?<![a-z])(?:opp|op|out|outphase|oppphase|opposed)(?![a-z])")
@@ -79,11 +89,14 @@ class SequenceFacts:
         repetition_time: (0018,0080) in s.
         echo_time: (0018,0081) in s.
         inversion_time: (0018,0082) in s.
-        description: SeriesDescription, ProtocolName and SequenceName, joined.
+        description: SeriesDescription and ProtocolName, joined: what people call the series.
+        sequence_name: SequenceName and PulseSequenceName, joined: what the scanner calls it.
         suppression: Enhanced MR's SpectrallySelectedSuppression.
         excitation: Enhanced MR's SpectrallySelectedExcitation.
         acquisition_contrast: Enhanced MR's AcquisitionContrast.
         inversion_recovery: Enhanced MR's InversionRecovery.
+        complex_component: Enhanced MR's ComplexImageComponent.
+        manufacturer: (0008,0070); a few words mean something with one maker only.
     """
 
     scanning_sequence: tuple[str, ...] = ()
@@ -93,10 +106,13 @@ class SequenceFacts:
     echo_time: float | None = None
     inversion_time: float | None = None
     description: str = ""
+    sequence_name: str = ""
     suppression: str = ""
     excitation: str = ""
     acquisition_contrast: str = ""
     inversion_recovery: str = ""
+    complex_component: str = ""
+    manufacturer: str = ""
 
 
 def classify(facts: SequenceFacts) -> tuple[str, tuple[str, ...]]:
@@ -109,7 +125,7 @@ def classify(facts: SequenceFacts) -> tuple[str, tuple[str, ...]]:
         "PD", "PDFS", "other" (sure to be neither) or "unknown" (the header does not say), and one short sentence for
         each fact that counted. The sentences quote matched vocabulary only, never the description.
     """
-    words = facts.description.lower()
+    words = _words(facts)
     reason = _excluded(facts, words)
     if reason:
         return OTHER, (reason,)
@@ -118,7 +134,32 @@ def classify(facts: SequenceFacts) -> tuple[str, tuple[str, ...]]:
     evidence = (*why, *how)
     if weighting != PD:
         return weighting, evidence
+    if not suppressed and _is_unnamed_dixon(facts, words):
+        return UNKNOWN, (*why, "a Dixon image that does not say whether it is of water, of fat, or of both")
     return (PDFS if suppressed else PD), evidence
+
+
+def fat_is_open(facts: SequenceFacts) -> bool:
+    """Whether nothing in a header speaks for or against fat suppression, so that only pixels can tell.
+
+    ScanOptions that hold anything would hold FS too, and a description that says PD would say FS.
+    """
+    words = _words(facts)
+    coded = (*facts.scan_options, facts.suppression, facts.excitation)
+    return not any(coded) and not _suppression_words(words) and not _PD_WORD.search(words)
+
+
+def _words(facts: SequenceFacts) -> str:
+    return f"{facts.description} / {facts.sequence_name}".strip(" /").lower()
+
+
+def _is_unnamed_dixon(facts: SequenceFacts, words: str) -> bool:
+    """Whether an image is of a Dixon acquisition and neither ImageType nor words say which of its images it is."""
+    options = {value.upper().strip() for value in facts.scan_options}
+    kinds = {value.upper() for value in facts.image_type[2:]}
+    if not (options & _DIXON_OPTIONS or "DIXON" in kinds or _DIXON_NAME.search(words)):
+        return False
+    return not (kinds & _IN_PHASE_IMAGE or _IN_PHASE_WORD.search(words))
 
 
 def _excluded(facts: SequenceFacts, words: str) -> str:
@@ -128,6 +169,8 @@ def _excluded(facts: SequenceFacts, words: str) -> str:
     maps = kinds & _MAPS
     if maps:
         return f"ImageType holds {sorted(maps)[0]}: not a magnitude image"
+    if facts.complex_component.upper() in _COMPLEX_PARTS:
+        return f"ComplexImageComponent is {facts.complex_component.upper()}: not a magnitude image"
     if "LOCALIZER" in kinds:
         return "ImageType holds LOCALIZER"
     if sequence & {"GR", "EP"}:
@@ -151,7 +194,7 @@ def _fat_suppression(facts: SequenceFacts, words: str) -> tuple[bool, tuple[str,
     if facts.excitation.upper() == "WATER":
         return True, ("SpectrallySelectedExcitation is WATER",)
     options = {value.upper().strip() for value in facts.scan_options}
-    text = _suppression_words(words)
+    text = _suppression_words(words, facts.manufacturer)
     token = options & _SUPPRESSING_OPTIONS
     if token:
         evidence = [f"ScanOptions holds {sorted(token)[0]}"]
@@ -168,10 +211,11 @@ def _fat_suppression(facts: SequenceFacts, words: str) -> tuple[bool, tuple[str,
     return False, ("no sign of fat suppression",)
 
 
-def _suppression_words(words: str) -> str:
+def _suppression_words(words: str, manufacturer: str = "") -> str:
     """Give the words that name fat suppression, or "". "Without FS" counts as none."""
     words = _NEGATED.sub(" ", words)
-    for pattern in (_PDFS_WORD, _SUPPRESSED):
+    patterns = [_PDFS_WORD, _SUPPRESSED, *([_SPECIAL] if manufacturer.upper().startswith("GE") else [])]
+    for pattern in patterns:
         found = pattern.search(words)
         if found:
             return found.group().strip()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +28,17 @@ def is_implicit(dataset: Dataset) -> bool:
     return bool(dataset.read_implicit_vr)
 
 
+def assume_syntax(dataset: Dataset) -> None:
+    """Fill in the transfer syntax of a file without meta group, as it was found by trying: decoding goes by it."""
+    from pydicom import uid
+
+    if "TransferSyntaxUID" in dataset.file_meta:
+        return
+    little = dataset.original_encoding[1] if hasattr(dataset, "original_encoding") else dataset.read_little_endian
+    explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+    dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if is_implicit(dataset) else explicit
+
+
 def can_decode(syntax: UID) -> bool:
     """Whether a decoder for a compressed transfer syntax is installed.
 
@@ -43,12 +55,12 @@ def can_decode(syntax: UID) -> bool:
     return bool(get_decoder(syntax).is_available)
 
 
-def first_frame(encapsulated: bytes) -> bytes:
-    """The compressed stream of the only frame."""
+def compressed_frames(encapsulated: bytes, count: int) -> Iterator[bytes]:
+    """The compressed streams of all frames."""
     try:
         from pydicom.encaps import generate_frames
     except ImportError:
         from pydicom.encaps import generate_pixel_data_frame
 
-        return next(generate_pixel_data_frame(encapsulated, 1))
-    return next(generate_frames(encapsulated, number_of_frames=1))
+        return generate_pixel_data_frame(encapsulated, count)
+    return generate_frames(encapsulated, number_of_frames=count)

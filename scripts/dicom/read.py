@@ -1,24 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the files of one stack to a volume: decoded, rescaled slice by slice, in spatial order, or refused.
 
-pydicom decodes; order and geometry are our own (`geometry`), because the tolerances of the library readers are either
-too strict for real scanners or absent.
+pydicom decodes; order and geometry are our own (`geometry`): the tolerances of library readers are either too strict
+for real scanners or absent, and MONAI Label's environment has no highdicom, which is what tests compare with.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scripts.dicom.files import split_address
+from scripts.dicom.frames import Frame
 from scripts.dicom.geometry import affine_of, examine
 from scripts.dicom.grouping import contradictions, group_headers
-from scripts.dicom.headers import Header, read_header
+from scripts.dicom.headers import Header
+from scripts.dicom.parsing import read_headers
 from scripts.dicom.pixels import MAX_BYTES, stream_problem
+from scripts.dicom.pydicom_versions import assume_syntax
 from scripts.dicom.values import numbers, quiet, text
 from scripts.errors import DecodeError, GeometryError
 
@@ -26,6 +30,14 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 logger = logging.getLogger(__name__)
+
+# What decoding needs; the rest of a header may be large.
+_TAGS = (
+    "SpecificCharacterSet SOPClassUID SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames "
+    "Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept "
+    "SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence ExtendedOffsetTable ExtendedOffsetTableLengths "
+    "PixelData"
+).split()
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,7 @@ class Volume:
     Attributes:
         array: float32 (slices, rows, columns), modality values (rescale slope and intercept applied per slice).
         affine_lps: (4, 4) float64, maps (slice, row, column, 1) to LPS mm.
-        files: the file of each slice, in slice order.
+        files: the file, or the address of the frame, of each slice, in slice order.
     """
 
     array: np.ndarray
@@ -50,10 +62,10 @@ class Volume:
 
 
 def read_stack(files: Sequence[Path]) -> Volume:
-    """Read the classic MR files of one stack.
+    """Read the MR images of one stack.
 
     Args:
-        files: one file per slice, in any order.
+        files: classic files with one slice each, in any order; or Enhanced files, whole or as addresses of frames.
 
     Returns:
         The volume, slices ascending along the normal.
@@ -64,14 +76,12 @@ def read_stack(files: Sequence[Path]) -> Volume:
     """
     if not files:
         raise DecodeError("no files were given; give the files of one stack")
-    headers = [_checked(Path(file)) for file in files]
+    headers = named_headers([Path(file) for file in files])
     if sum(header.decoded_bytes for header in headers) > MAX_BYTES:
-        raise DecodeError(f"{len(headers)} files claim more than 2 GiB of pixels; give the files of one stack")
+        raise DecodeError(f"{len(headers)} slices claim more than 2 GiB of pixels; give the files of one stack")
     headers, step = _in_order(headers)
     first = headers[0]
-    array = np.empty((len(headers), first.rows, first.columns), dtype=np.float32)
-    for index, header in enumerate(headers):
-        array[index] = _decode(header)
+    array = read_slices(headers)
     if first.photometric == "MONOCHROME1":
         logger.info("MONOCHROME1 was inverted: high values are bright")
     affine = affine_of(
@@ -80,20 +90,61 @@ def read_stack(files: Sequence[Path]) -> Volume:
         first.pixel_spacing or (0.0, 0.0),  # type: ignore[arg-type]
         step,
     )
-    return Volume(array, affine, tuple(header.path for header in headers))
+    return Volume(array, affine, tuple(header.address for header in headers))
 
 
-def _checked(path: Path) -> Header:
-    header = read_header(path)
-    if header is None:
-        raise DecodeError(f"{path.name} is no DICOM image; give the files of one MR stack")
+def read_slices(headers: Sequence[Header]) -> np.ndarray:
+    """Decode some images of one matrix, without a look at where they lie.
+
+    Args:
+        headers: sound ones, see `named_headers`.
+
+    Returns:
+        float32 (images, rows, columns), modality values.
+
+    Raises:
+        DecodeError: a file cannot be decoded.
+    """
+    array = np.empty((len(headers), headers[0].rows, headers[0].columns), dtype=np.float32)
+    places: dict[Path, list[int]] = {}
+    for index, header in enumerate(headers):
+        places.setdefault(header.path, []).append(index)
+    for indices in places.values():
+        for index, values in zip(indices, _decode([headers[i] for i in indices]), strict=True):
+            array[index] = values
+    return array
+
+
+def named_headers(files: Sequence[Path]) -> list[Header]:
+    """Read the headers of the images that are named, each file once.
+
+    Raises:
+        DecodeError: one is no image that can be decoded here.
+    """
+    addresses = [split_address(file) for file in files]
+    paths = list(dict.fromkeys(path for path, _ in addresses))
+    images = dict(zip(paths, read_headers(paths), strict=True))
+    headers = []
+    for path, frame in addresses:
+        found = images[path]
+        named = [header for header in found if not frame or header.frame == frame or header.problem]
+        if not named:
+            what = f"has no frame {frame}" if found else "is no DICOM image"
+            raise DecodeError(f"{path.name} {what}; give the files of one MR stack")
+        for header in named:
+            _check(header)
+        headers += named
+    return headers
+
+
+def _check(header: Header) -> None:
+    name = header.path.name
     if header.problem:
-        raise DecodeError(f"{path.name} cannot be decoded: {header.problem}; export the series again")
-    if header.enhanced or header.frames != 1:
-        raise DecodeError(f"{path.name} is a multi-frame file, which is not read yet; convert it to classic MR images")
+        raise DecodeError(f"{name} cannot be decoded: {header.problem}; export the series again")
+    if header.frames != 1:
+        raise DecodeError(f"{name} is a multi-frame file and no Enhanced MR; convert it to classic MR images")
     if header.samples != 1 or header.photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise DecodeError(f"{path.name} is not a grey-scale image; give the acquired series")
-    return header
+        raise DecodeError(f"{name} is not a grey-scale image; give the acquired series")
 
 
 def _in_order(headers: list[Header]) -> tuple[list[Header], float]:
@@ -115,28 +166,33 @@ def _in_order(headers: list[Header]) -> tuple[list[Header], float]:
     return [headers[index] for index in geometry.order], geometry.spacing or first.slice_thickness or 1.0
 
 
-def _decode(header: Header) -> np.ndarray:
-    """Decode one slice to modality values, float32 (rows, columns)."""
+def _decode(headers: Sequence[Header]) -> Iterator[np.ndarray]:
+    """Decode images of one file to modality values, float64 (rows, columns) each."""
     import pydicom
 
+    path, claimed = headers[0].path, (headers[0].rows, headers[0].columns)
     with quiet():
         try:
-            dataset = pydicom.dcmread(header.path, force=True)
+            dataset = pydicom.dcmread(path, force=True, specific_tags=list(_TAGS))
+            assume_syntax(dataset)
             problem = stream_problem(dataset)
             stored = None if problem else dataset.pixel_array
         except Exception as error:  # each codec fails in its own way
             raise DecodeError(
-                f"{header.path.name} cannot be decoded ({type(error).__name__}); export the series again, uncompressed"
+                f"{path.name} cannot be decoded ({type(error).__name__}); export the series again, uncompressed"
             ) from error
-    if stored is None or stored.shape != (header.rows, header.columns):
-        problem = problem or f"{header.rows} x {header.columns} pixels are expected"
-        raise DecodeError(f"{header.path.name} cannot be decoded: {problem}; export the series again, uncompressed")
-    values = stored.astype(np.float64)
-    if header.photometric == "MONOCHROME1":
-        values = _stored_extremes(dataset) - values
-    return (values * _number(dataset, "RescaleSlope", 1.0) + _number(dataset, "RescaleIntercept", 0.0)).astype(
-        np.float32
-    )
+    if stored is not None and stored.ndim == 2:
+        stored = stored[None]
+    frames = [max(header.frame, 1) - 1 for header in headers]
+    if stored is None or stored.shape[1:] != claimed or max(frames) >= len(stored):
+        problem = problem or f"{claimed[0]} x {claimed[1]} pixels are expected"
+        raise DecodeError(f"{path.name} cannot be decoded: {problem}; export the series again, uncompressed")
+    for header, frame in zip(headers, frames, strict=True):
+        values = stored[frame].astype(np.float64)
+        if header.photometric == "MONOCHROME1":
+            values = _stored_extremes(dataset) - values
+        holder = Frame(dataset, header.frame).holder("RescaleSlope", "PixelValueTransformationSequence")
+        yield values * _number(holder, "RescaleSlope", 1.0) + _number(holder, "RescaleIntercept", 0.0)
 
 
 def _stored_extremes(dataset: Dataset) -> float:
@@ -145,7 +201,7 @@ def _stored_extremes(dataset: Dataset) -> float:
     return -1.0 if int(dataset.PixelRepresentation) else float(2**bits - 1)
 
 
-def _number(dataset: Dataset, keyword: str, default: float) -> float:
+def _number(dataset: Dataset | None, keyword: str, default: float) -> float:
     found = numbers(dataset, keyword, 1)
     if found is None and text(dataset, keyword):
         raise DecodeError(f"{keyword} is not a number; export the series again")

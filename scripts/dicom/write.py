@@ -16,6 +16,7 @@ import numpy as np
 from scripts.dicom import identity
 from scripts.dicom.contrast import PD, PDFS
 from scripts.dicom.copying import copy_elements, keep_raw
+from scripts.dicom.files import split_address
 from scripts.dicom.geometry import normal_of
 from scripts.dicom.instance import MAX_STORED, new_instance, save_series, set_pixels
 from scripts.dicom.marking import (
@@ -27,6 +28,7 @@ from scripts.dicom.marking import (
     fill_marks,
     local_time,
 )
+from scripts.dicom.pixels import LOSSY_SYNTAXES
 from scripts.dicom.values import integer, numbers, quiet, text, texts
 from scripts.errors import DecodeError, GateError, GeometryError
 
@@ -65,12 +67,6 @@ _MAY_BE_EMPTY = (
     "ReferringPhysicianName PositionReferenceIndicator SliceThickness MRAcquisitionType RepetitionTime EchoTime "
     "EchoTrainLength PatientPosition"
 ).split()
-_LOSSY_SYNTAXES = {
-    "1.2.840.10008.1.2.4.50": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.51": "ISO_10918_1",
-    "1.2.840.10008.1.2.4.81": "ISO_14495_1",
-    "1.2.840.10008.1.2.4.91": "ISO_15444_1",
-}
 
 
 def derive_series(files: Sequence[Path], stored: np.ndarray, contrast: str, provenance: Provenance) -> list[Dataset]:
@@ -122,6 +118,7 @@ def _check_arguments(stored: np.ndarray, contrast: str) -> None:
 def _source(path: Path) -> Dataset:
     import pydicom
 
+    path, _ = split_address(path)
     try:
         dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
         known = dataset.get_item("SOPClassUID") is not None
@@ -134,7 +131,11 @@ def _source(path: Path) -> Dataset:
 
 def _check_sources(sources: Sequence[Dataset], stored: np.ndarray) -> None:
     if any(text(source, "SOPClassUID") != identity.MR_IMAGE_STORAGE for source in sources):
-        raise GateError("a source file is not a classic MR image; derived series are written for those", liftable=False)
+        raise GateError(
+            "a source file is not a classic MR image; derived series are written for those; "
+            "ask for NIfTI alone with --format nifti, or convert the source",
+            liftable=False,
+        )
     shapes = {(integer(source, "Rows"), integer(source, "Columns")) for source in sources}
     if len(sources) != len(stored) or shapes != {stored.shape[1:]}:
         raise GeometryError(
@@ -179,9 +180,9 @@ def _fill_type_1(source: Dataset, target: Dataset) -> None:
     if "IR" in texts(source, "ScanningSequence") and "InversionTime" not in target:
         target.InversionTime = None
     syntax = text(getattr(source, "file_meta", None), "TransferSyntaxUID")
-    if syntax in _LOSSY_SYNTAXES and text(source, "LossyImageCompression") != "01":
+    if syntax in LOSSY_SYNTAXES and text(source, "LossyImageCompression") != "01":
         target.LossyImageCompression = "01"
-        target.LossyImageCompressionMethod = _LOSSY_SYNTAXES[syntax]
+        target.LossyImageCompressionMethod = LOSSY_SYNTAXES[syntax]
 
 
 def _fill_series(

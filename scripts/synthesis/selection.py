@@ -124,6 +124,8 @@ def choose(
         return Selection((_take(found[0], target, lift, f"the only usable {wanted} stack of {len(stacks)}"),))
     if not found and len(stacks) == 1:
         return Selection((_take(stacks[0], target, lift, "the only stack there"),))
+    if len({s.series_instance_uid for s in stacks}) == 1 and not any(s.usable for s in stacks):
+        _refuse_unusable(stacks[0])  # the pieces of one broken series
     raise AmbiguousSource(_several(found, stacks, wanted, target, lift), stacks)
 
 
@@ -178,7 +180,7 @@ def _take(stack: Stack, target: str, lift: Lift, reason: str) -> Choice:
     """Check one stack against everything that could speak against it."""
     if not stack.usable:
         _refuse_unusable(stack)
-    warnings: list[str] = []
+    warnings = list(stack.notes)
     if stack.simulated and lift.simulated:
         warnings.append("Simulated input, accepted as such: this is no patient and no scan.")
     elif stack.simulated:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts.dicom.contrast import SequenceFacts, classify
+from scripts.dicom.contrast import SequenceFacts, classify, fat_is_open
 
 TSE = {"scanning_sequence": ("SE",), "repetition_time": 3.0, "echo_time": 0.03}
 SHORT = {**TSE, "repetition_time": 0.6, "echo_time": 0.012}
@@ -61,6 +61,25 @@ CASES = [
         "PD FSE", "PDW_TSE", "FSE PD", "SAG FRFSE PD", "CORPD_FBK", "PDFSE", "PD no FS", "PD non-fatsat",
         "PD without fs", "Sag PD offset", "knee flex PD", "PD HIFS", "proton density")),
     ("FSPGR", {"scanning_sequence": ("GR",), "description": "FSPGR", "echo_time": 0.003}, "other"),
+    # vendor words
+    *((f"{maker}: {text}", {**TSE, "description": text, "manufacturer": maker}, verdict) for maker, text, verdict in (
+        ("SIEMENS", "pd_tse_fs_sag", "PDFS"), ("SIEMENS", "pd_tse_spair_cor", "PDFS"),
+        ("SIEMENS", "pd_tse_tirm_cor", "other"), ("SIEMENS", "pd_tse_we_tra", "PDFS"),
+        ("SIEMENS", "pd_tse_dixon_cor_W", "PDFS"), ("SIEMENS", "pd_tse_dixon_cor_in", "PD"),
+        ("SIEMENS", "pd_tse_dixon_cor", "unknown"), ("SIEMENS", "pd_tse_sag", "PD"),
+        ("GE MEDICAL SYSTEMS", "SAG PD FATSAT", "PDFS"), ("GE MEDICAL SYSTEMS", "Sag PD ChemSat", "PDFS"),
+        ("GE MEDICAL SYSTEMS", "Cor PD SPECIAL", "PDFS"), ("GE MEDICAL SYSTEMS", "AX PD FR-FSE", "PD"),
+        ("GE MEDICAL SYSTEMS", "WATER: Cor PD Flex", "PDFS"), ("GE MEDICAL SYSTEMS", "FAT: Sag PD IDEAL", "other"),
+        ("GE MEDICAL SYSTEMS", "Sag PD IDEAL", "unknown"), ("GE MEDICAL SYSTEMS", "COR FSE STIR", "other"),
+        ("Philips", "PDW_SPAIR SENSE", "PDFS"), ("Philips", "PDW_TSE_SPIR", "PDFS"), ("Philips", "PD ProSet", "PDFS"),
+        ("Philips", "mDIXON_W PDW_TSE", "PDFS"), ("Philips", "PDW_TSE_HR", "PD"), ("Philips", "special PDW_TSE", "PD"),
+        ("CANON_MEC", "PD FatSat", "PDFS"), ("TOSHIBA_MEC", "PD PASTA", "PDFS"), ("TOSHIBA_MEC", "PD WET", "PDFS"),
+        ("HITACHI", "PD FatSep", "PDFS"), ("FUJIFILM", "PD FatSat", "PDFS"))),
+    ("IDEAL by ScanOptions, part not named",
+        {**TSE, "scan_options": ("IDEAL_GEMS",), "description": "SAG PD"}, "unknown"),
+    ("FLEX by ScanOptions, water by ImageType",
+        {**TSE, "scan_options": ("FLEX_GEMS",), "image_type": original("DIXON", "WATER")}, "PDFS"),
+    ("FS in a sequence name", {**TSE, "sequence_name": "tse2d1_9 fs"}, "PDFS"),
     # what is neither
     ("STIR by words", {**TSE, "description": "COR STIR"}, "other"),
     ("TIRM by words", {**TSE, "description": "tirm_tra"}, "other"),
@@ -80,6 +99,8 @@ CASES = [
     ("enhanced NONE against words", {**TSE, "suppression": "NONE", "description": "PD FS"}, "PD"),
     ("enhanced water excitation", {**TSE, "excitation": "WATER"}, "PDFS"),
     ("enhanced STIR", {**TSE, "acquisition_contrast": "STIR"}, "other"),
+    ("enhanced phase image", {**TSE, "complex_component": "PHASE"}, "other"),
+    ("enhanced inversion recovery", {**TSE, "inversion_recovery": "YES"}, "other"),
     ("enhanced T1", {**TSE, "acquisition_contrast": "T1"}, "other"),
     ("enhanced PD without sequence type",
         {**TSE, "scanning_sequence": (), "acquisition_contrast": "PROTON_DENSITY"}, "PD"),
@@ -91,6 +112,25 @@ def test_contrast_from_header(facts: dict[str, Any], expected: str) -> None:
     contrast, evidence = classify(SequenceFacts(**facts))
     assert contrast == expected, evidence
     assert evidence
+
+
+def test_there_are_cases_enough() -> None:
+    assert len(CASES) >= 80 and len({case[0] for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_open"),
+    [
+        (TSE, True),
+        ({**TSE, "description": "knee sag"}, True),
+        ({**TSE, "description": "PD sag"}, False),
+        ({**TSE, "description": "knee spair"}, False),
+        ({**TSE, "scan_options": ("PFP",)}, False),
+        ({**TSE, "suppression": "NONE"}, False),
+    ],
+)
+def test_pixels_may_decide_only_where_the_header_is_silent(facts: dict[str, Any], is_open: bool) -> None:
+    assert fat_is_open(SequenceFacts(**facts)) is is_open
 
 
 def test_evidence_never_quotes_the_description() -> None:

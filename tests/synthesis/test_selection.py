@@ -30,6 +30,17 @@ def test_one_candidate_is_taken_whatever_else_lies_there(stack: Make) -> None:
     assert [(c.stack.id, c.target, c.warnings) for c in chosen] == [("1.1", "PDFS", ())]
 
 
+def test_notes_of_the_reader_become_warnings(stack: Make) -> None:
+    (choice,) = choose([stack(1, notes=("MONOCHROME1: values are inverted.",))], "PDFS").choices
+    assert choice.warnings == ("MONOCHROME1: values are inverted.",)
+
+
+def test_the_pieces_of_one_broken_series_give_its_reason(stack: Make) -> None:
+    broken = {"series_instance_uid": "1.2.3.1", "usable": False, "reason": "mixed matrix", "refusal_code": 5}
+    with pytest.raises(GeometryError, match="mixed matrix"):
+        choose([stack(1, **broken), stack(1, id="1.2", **broken)], "PDFS")
+
+
 @pytest.mark.parametrize("lift", [Lift(), FORCE], ids=["plain", "force"])
 def test_several_candidates_are_asked_about_even_with_force(stack: Make, lift: Lift) -> None:
     stacks = [stack(1), stack(2, plane="coronal"), stack(3, contrast="other")]
