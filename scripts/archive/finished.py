@@ -10,13 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from scripts.archive.manifest import Line
 from scripts.errors import OutputError
-from scripts.synthesis.selection import Lift
 from scripts.synthesis.staging import PROGRAM, REPORT_NAME
 
 STUDY_NAME = "study.json"
@@ -51,13 +49,13 @@ def is_finished(folder: Path, target: str, weights_sha256: str) -> bool:
     )
 
 
-def finished_series(line: Line, out: Path, lift: Lift, weights_sha256: str) -> int | None:
+def finished_series(line: Line, out: Path, searched: Mapping[str, Any], weights_sha256: str) -> int | None:
     """How many series of a manifest line are finished, or None where something may be left to do.
 
     Args:
         line: the line.
         out: output folder of the run.
-        lift: which refusals are lifted; a study that was searched otherwise is searched again.
+        searched: how series are chosen; a study that was searched otherwise is searched again.
         weights_sha256: the weights that are used.
 
     Raises:
@@ -69,16 +67,16 @@ def finished_series(line: Line, out: Path, lift: Lift, weights_sha256: str) -> i
     study = _read(folder / STUDY_NAME)
     labels = study.get("series", {})
     done = [is_finished(folder / label, line.makes, weights_sha256) for label in labels]
-    return len(done) if done and all(done) and study.get("asked") == _asked(line, lift) else None
+    return len(done) if done and all(done) and study.get("asked") == _asked(line, searched) else None
 
 
-def remember_study(line: Line, out: Path, lift: Lift, found: Mapping[str, str]) -> None:
+def remember_study(line: Line, out: Path, searched: Mapping[str, Any], found: Mapping[str, str]) -> None:
     """Write down which series a study has.
 
     Args:
         line: its line.
         out: output folder of the run.
-        lift: which refusals are lifted.
+        searched: how series are chosen.
         found: stack id to SeriesInstanceUID, which is kept as a hash only.
 
     Raises:
@@ -93,7 +91,7 @@ def remember_study(line: Line, out: Path, lift: Lift, found: Mapping[str, str]) 
             f"{line.name}: the study has changed since it was begun (stack {changed[0]} is another series now); "
             "need it as it was; delete its output folder to begin again"
         )
-    content = {"program": PROGRAM, "asked": _asked(line, lift), "series": series}
+    content = {"program": PROGRAM, "asked": _asked(line, searched), "series": series}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".partial")
@@ -103,8 +101,8 @@ def remember_study(line: Line, out: Path, lift: Lift, found: Mapping[str, str]) 
         raise OutputError(f"{path.name}: {error.strerror}; need room and rights in the output folder") from error
 
 
-def _asked(line: Line, lift: Lift) -> dict[str, Any]:
-    return {"to": line.makes, **asdict(lift)}
+def _asked(line: Line, searched: Mapping[str, Any]) -> dict[str, Any]:
+    return {"to": line.makes, **searched}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class ArchiveRequest:
         address: of a Ray cluster; None for processes of this machine.
         shard: ``i/n``; None for all lines.
         workers: networks at work at a time; None for one per device.
+        site: file of what the site's own series names mean, see `scripts.dicom.site`.
         retries: further attempts at a series that failed for a reason that may pass.
     """
 
@@ -64,6 +65,7 @@ class ArchiveRequest:
     address: str | None = None
     shard: str | None = None
     workers: int | None = None
+    site: Path | None = None
     retries: int = 2
 
 
@@ -121,6 +123,7 @@ def synthesize_archive(
     """
     from scripts.archive.pipeline import Pipeline
     from scripts.archive.results import Results, results_name
+    from scripts.dicom.site import load_site
 
     tell = progress or (lambda text, done, total: None)
     _check(request)
@@ -128,7 +131,10 @@ def synthesize_archive(
     lines = lines if request.shard is None else shard(lines, request.shard)
     check_writable(request.out)
     out = request.out.absolute()
-    settings = Settings(out, read_facts_of(bundle_root), request.formats, request.lift, bundle_root)
+    site = None if request.site is None else request.site.absolute()
+    if site is not None:
+        load_site(site)  # refused here, once, and not for each line
+    settings = Settings(out, read_facts_of(bundle_root), request.formats, request.lift, site, bundle_root)
     summary, left = _plan(lines, settings, results_name(request.shard))
     if not left:
         return summary
@@ -194,7 +200,7 @@ def _plan(lines: list[Line], settings: Settings, results: str) -> tuple[Summary,
     """
     summary, left = Summary(len(lines), results), []
     for line in lines:
-        count = finished_series(line, settings.out, settings.lift, settings.facts.weights_sha256)
+        count = finished_series(line, settings.out, settings.searched, settings.facts.weights_sha256)
         summary.finished_before += count or 0
         if count is None:
             left.append(line)

@@ -8,11 +8,12 @@ between processes.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,7 @@ class Settings:
         facts: the weights to use; a machine that has others refuses.
         formats: any of ``dicom`` and ``nifti``; None for all that a source allows.
         lift: which refusals are lifted.
+        site: file of what the site's own series names mean; at the same path for every process.
         bundle_root: bundle folder; by default the one this package belongs to.
     """
 
@@ -57,7 +59,14 @@ class Settings:
     facts: ModelFacts
     formats: tuple[str, ...] | None = None
     lift: Lift = field(default_factory=Lift)
+    site: Path | None = None
     bundle_root: Path | None = None
+
+    @property
+    def searched(self) -> dict[str, Any]:
+        """How the series of a study are chosen; another answer may find others."""
+        names = None if self.site is None else hashlib.sha256(self.site.read_bytes()).hexdigest()[:16]
+        return asdict(self.lift) | ({} if names is None else {"site": names})
 
 
 @dataclass(frozen=True)
@@ -161,6 +170,7 @@ def find(settings: Settings, line: Line) -> tuple[Found, None]:
             all_series=not line.single,
             formats=settings.formats,
             lift=settings.lift,
+            site=settings.site,
         )
     )
     if line.single:
@@ -168,7 +178,7 @@ def find(settings: Settings, line: Line) -> tuple[Found, None]:
     else:
         named = {f"{line.name}/{job.label}": job for job in jobs}
         uids = {job.label: job.identifiers["series_instance_uid"] for job in jobs}
-        remember_study(line, settings.out, settings.lift, uids)
+        remember_study(line, settings.out, settings.searched, uids)
     weights = settings.facts.weights_sha256
     missing = {name: job for name, job in named.items() if not is_finished(settings.out / name, job.target, weights)}
     series = tuple(Series(name, line, job, formats) for name, job in missing.items())

@@ -53,6 +53,7 @@ def arguments_of(request: Request | ArchiveRequest, json_file: Path | None) -> l
         "--to": request.target,
         "--format": None if request.formats is None else ",".join(request.formats),
         "--device": request.device,
+        "--site": request.site,
         "--json": json_file,
     }
     flags = {"--force": request.lift.force, "--accept-simulated": request.lift.simulated}

@@ -91,6 +91,10 @@ def synthesize(
         Path | None,
         typer.Option("--reference-dicom", metavar="DIR", help="For NIfTI: the DICOM series on the same grid."),
     ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option("--site", metavar="FILE", help="TOML file: what the series names of this site mean."),
+    ] = None,
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where the network runs.")] = "auto",
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE|-", help="Also write the report here, refusals included.")
@@ -132,6 +136,7 @@ def synthesize(
             "formats": None if formats is None else tuple(name.strip() for name in formats.split(",")),
             "device": device,
             "lift": Lift(force=force, simulated=accept_simulated),
+            "site": site,
         }
         request: Request | ArchiveRequest
         if manifest is None:

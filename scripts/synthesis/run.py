@@ -44,6 +44,7 @@ class Request:
         reference_dicom: DICOM series on the grid of a NIfTI source, whose headers the derived series takes.
         device: ``auto``, ``cpu`` or ``cuda``.
         lift: which refusals are lifted.
+        site: file of what the site's own series names mean, see `scripts.dicom.site`.
     """
 
     inputs: tuple[Path, ...]
@@ -55,6 +56,7 @@ class Request:
     reference_dicom: Path | None = None
     device: str = "auto"
     lift: Lift = field(default_factory=Lift)
+    site: Path | None = None
 
 
 def synthesize(request: Request, progress: Progress | None = None, bundle_root: Path | None = None) -> dict[str, Any]:
@@ -173,6 +175,8 @@ def _formats(request: Request, from_nifti: bool) -> tuple[str, ...]:
 
 
 def _nifti_job(path: Path, request: Request) -> Job:
+    if request.site is not None:
+        raise UsageError("--site with NIfTI: it has no series names; need a DICOM source; drop the option")
     if request.series is not None or request.all_series:
         raise UsageError("--series and --all choose among DICOM series; a NIfTI file is one volume; drop the option")
     job = nifti_job(path, request.target)
@@ -183,8 +187,9 @@ def _nifti_job(path: Path, request: Request) -> Job:
 
 def _dicom_jobs(request: Request) -> list[Job]:
     from scripts.dicom.index import index_series
+    from scripts.dicom.site import load_site
 
-    stacks = index_series(request.inputs)
+    stacks = index_series(request.inputs, None if request.site is None else load_site(request.site))
     if not stacks:
         _raise_nothing_found(request.inputs)
     selection = choose(

@@ -11,7 +11,6 @@ import pytest
 from scripts.archive.finished import finished_series, is_finished, remember_study
 from scripts.archive.manifest import Line
 from scripts.errors import OutputError
-from scripts.synthesis.selection import Lift
 
 WEIGHTS = "ab" * 32
 REPORT = {
@@ -58,25 +57,25 @@ def test_other_weights_and_the_other_contrast_are_never_mixed_in(
 
 
 def test_a_study_is_finished_when_all_its_series_are(tmp_path: Path) -> None:
-    line, lift = _study(), Lift()
-    assert finished_series(line, tmp_path, lift, WEIGHTS) is None
-    remember_study(line, tmp_path, lift, {"1.1": "1.2.3", "2.1": "1.2.4"})
+    line, searched = _study(), {"force": False}
+    assert finished_series(line, tmp_path, searched, WEIGHTS) is None
+    remember_study(line, tmp_path, searched, {"1.1": "1.2.3", "2.1": "1.2.4"})
     _report(tmp_path / "a" / "1.1")
-    assert finished_series(line, tmp_path, lift, WEIGHTS) is None
+    assert finished_series(line, tmp_path, searched, WEIGHTS) is None
     _report(tmp_path / "a" / "2.1")
-    assert finished_series(line, tmp_path, lift, WEIGHTS) == 2
+    assert finished_series(line, tmp_path, searched, WEIGHTS) == 2
     # --force may find more in it.
-    assert finished_series(line, tmp_path, Lift(force=True), WEIGHTS) is None
+    assert finished_series(line, tmp_path, {"force": True}, WEIGHTS) is None
 
 
 def test_what_is_remembered_holds_no_identifier(tmp_path: Path) -> None:
-    remember_study(_study(), tmp_path, Lift(), {"1.1": "1.2.840.5"})
+    remember_study(_study(), tmp_path, {}, {"1.1": "1.2.840.5"})
     assert "840" not in (tmp_path / "a" / "study.json").read_text()
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["study.json"]
 
 
 def test_a_study_whose_stacks_were_renumbered_is_refused(tmp_path: Path) -> None:
-    remember_study(_study(), tmp_path, Lift(), {"1.1": "1.2.3"})
-    remember_study(_study(), tmp_path, Lift(), {"1.1": "1.2.3", "2.1": "1.2.4"})
+    remember_study(_study(), tmp_path, {}, {"1.1": "1.2.3"})
+    remember_study(_study(), tmp_path, {}, {"1.1": "1.2.3", "2.1": "1.2.4"})
     with pytest.raises(OutputError, match=r"stack 1\.1 is another series now"):
-        remember_study(_study(), tmp_path, Lift(), {"1.1": "1.2.0", "2.1": "1.2.3"})
+        remember_study(_study(), tmp_path, {}, {"1.1": "1.2.0", "2.1": "1.2.3"})

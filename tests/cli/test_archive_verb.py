@@ -45,11 +45,16 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ArchiveRequest]:
 
 def test_options_reach_the_request_and_a_package(asked: list[ArchiveRequest]) -> None:
     line = "synthesize --all --manifest m.csv -o out --to PD --format nifti --device cpu --engine ray --address auto"
-    assert main([*line.split(), "--shard", "2/3", "--workers", "4", "--retries", "0", "--accept-simulated"]) == 0
+    assert (
+        main([*line.split(), "--shard", "2/3", "--workers", "4", "--retries", "0", "--accept-simulated", "--site", "s"])
+        == 0
+    )
     assert main(["synthesize", *arguments_of(asked[0], None)]) == 0
     assert main("synthesize --all --manifest m.csv -o out".split()) == 0
     expected = ArchiveRequest(
-        *(Path("m.csv"), Path("out"), "PD", ("nifti",), "cpu", Lift(simulated=True), "ray", "auto", "2/3", 4, 0)
+        *(Path("m.csv"), Path("out"), "PD", ("nifti",), "cpu", Lift(simulated=True), "ray", "auto", "2/3", 4),
+        site=Path("s"),
+        retries=0,
     )
     assert asked == [expected, expected, ArchiveRequest(Path("m.csv"), Path("out"))]
 
