@@ -14,8 +14,6 @@ from scripts.handlers.checkpoint import MODEL
 from scripts.handlers.files import write_atomically, write_text_atomically
 from scripts.processes import is_first_rank
 
-FORMER = "model_before_{run}.pt"
-
 logger = logging.getLogger(__name__)
 
 
@@ -43,7 +41,7 @@ class PublishWeights:
         own = self.bundle_root / "models" / MODEL
         if own.is_file():
             former = own.read_bytes()
-            kept = own.with_name(FORMER.format(run=self.run_dir.name))
+            kept = own.with_name(f"model_before_{self.run_dir.name}.pt")
             write_atomically(kept, lambda stream: stream.write(former))
             logger.info("the former weights are kept as %s", kept)
         write_atomically(own, lambda stream: stream.write(weights))
