@@ -53,16 +53,17 @@ import nibabel
 import numpy as np
 from scripts.archive.run import ArchiveRequest, synthesize_archive
 
-# Two volumes one after the other, NIfTI in and out; the first loads kernels and weights, the second is told.
+# NIfTI in and out. The first volumes also load libraries, kernels and weights; the last is told.
 folder, (columns, rows, slices) = Path(sys.argv[1]), (320, 320, 36)
 x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in (columns, rows, slices)), indexing="ij")
 leg = ((x / 0.8) ** 2 + (y / 1.2) ** 2 < 1) * (0.6 + 0.4 * np.cos(9 * x) * np.cos(7 * y) * np.cos(z))
 rng = np.random.default_rng(0)
 image = np.hypot(leg + rng.normal(0, 0.03, leg.shape), rng.normal(0, 0.03, leg.shape)).astype(np.float32)
 folder.mkdir()
-for number in range(2):
-    nibabel.save(nibabel.Nifti1Image(1000 * image, np.diag([0.5, 0.5, 3.5, 1.0])), folder / f"pd{number}.nii.gz")
-(folder / "list.csv").write_text("source,to\\npd0.nii.gz,PDFS\\npd1.nii.gz,PDFS\\n")
+names = [f"pd{number}.nii.gz" for number in range(6)]
+for name in names:
+    nibabel.save(nibabel.Nifti1Image(1000 * image, np.diag([0.5, 0.5, 3.5, 1.0])), folder / name)
+(folder / "list.csv").write_text("\\n".join(["source,to", *(f"{name},PDFS" for name in names)]) + "\\n")
 summary = synthesize_archive(ArchiveRequest(folder / "list.csv", folder / "out", workers=1))
 if summary.failures:
     raise SystemExit(summary.failures[0]["error"])
