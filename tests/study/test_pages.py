@@ -115,3 +115,40 @@ def test_recon_does_not_pay_for_its_arithmetic(lines: dict[tuple[str, str, str],
     there, back = (lines["no_recon", direction, "psnr"] for direction in DIRECTIONS)
     assert there.difference == pytest.approx(0.5, abs=0.15) and there.difference_low > 0
     assert back.difference == pytest.approx(0.2, abs=0.15) and back.difference_low > 0
+
+
+FACTORS = ("separate_encoders", "recon_20", "slow", "batch_norm", "no_norm")
+
+
+def test_no_factor_makes_cross_flat_and_the_predecessors_weights_make_it_flattest(fell: dict[str, float]) -> None:
+    assert all(fell[f"zero_skip_{factor}"] > 1 / 3 for factor in FACTORS)
+    assert min(fell, key=lambda row: fell[row]) == "zero_skip_predecessors_weights"
+    assert 0.2 < fell["zero_skip_predecessors_weights"] < 0.3
+
+
+def test_what_the_factors_cost(lines: dict[tuple[str, str, str], Line]) -> None:
+    for direction in DIRECTIONS:
+        cost = {
+            factor: lines["zero_skip", direction, "psnr"].mean - lines[f"zero_skip_{factor}", direction, "psnr"].mean
+            for factor in FACTORS
+        }
+        assert 0.4 < cost["recon_20"] < 0.65 and 0.4 < cost["slow"] < 0.65
+        assert all(0 < cost[norm] < 0.35 for norm in ("batch_norm", "no_norm"))
+        assert cost["separate_encoders"] < 0.1
+
+
+def test_a_structural_term_sharpens_and_is_best_without_recon(lines: dict[tuple[str, str, str], Line]) -> None:
+    default = read_grid("cpu").default
+    for direction, gain in zip(DIRECTIONS, (0.75, 0.35), strict=True):
+        edges = {row: lines[row, direction, "edge"].mean for row in ("structure", "no_recon_structure", default)}
+        assert edges["no_recon_structure"] > edges["structure"] > edges[default]
+        best = lines["no_recon_structure", direction, "psnr"]
+        assert best.difference == pytest.approx(gain, abs=0.15) and best.difference_low > 0
+        trained = [row for row, where, measure in lines if (where, measure) == (direction, "psnr") and "_" in row]
+        assert best.mean == max(lines[row, direction, "psnr"].mean for row in trained)
+    leak, usual, wiener = (
+        {snr: lines[row, "PD to PDFS", f"{kind}_cartilage_snr{snr}"].mean for snr in (10, 3)}
+        for row, kind in (("no_recon_structure", "nli"), (default, "nli"), (default, "wiener"))
+    )
+    assert all(leak[snr] > usual[snr] for snr in leak)
+    assert leak[10] < wiener[10] and leak[3] > wiener[3]
