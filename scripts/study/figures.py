@@ -22,6 +22,8 @@ _STYLES = (
     ("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"),
     ("#222222", "X"), ("#999999", "*"),
 )  # fmt: skip
+_FILLS = ("full", "none", "left")
+"""Of markers, for one more round of the colours each."""
 _SIZE = (10.0, 4.2)
 
 
@@ -68,18 +70,20 @@ def draw_quality(
     flops = {cost.row: cost.slice_gflop for cost in costs}
     for path, measure in ((leak, "nli_muscle_snr10"), (compute, "")):
         figure, axes = _figure(2)
+        shown = [row for row in rows if row in flops and (row, DIRECTIONS[0], "psnr") in by_key]
         for axis, direction in zip(axes, DIRECTIONS, strict=True):
-            for number, row in enumerate(rows):
+            for number, row in enumerate(shown):
                 colour, marker = _STYLES[number % len(_STYLES)]
-                face = colour if number < len(_STYLES) else "none"  # the second round of colours is hollow
+                fill = _FILLS[number // len(_STYLES) % len(_FILLS)]
                 quality = by_key.get((row, direction, "psnr"))
                 leaking = by_key.get((row, direction, measure))
                 along = flops.get(row) if not measure else leaking.mean if leaking else None
                 if quality is None or along is None:
                     continue
                 spread = [[quality.mean - quality.low], [quality.high - quality.mean]]
-                bars = axis.errorbar(along, quality.mean, spread, color=colour, marker=marker, capsize=2, ls="")
-                bars[0].set_markerfacecolor(face)
+                bars = axis.errorbar(
+                    along, quality.mean, spread, color=colour, marker=marker, fillstyle=fill, capsize=2, lw=0.8, ls=""
+                )
                 bars.set_label(row)
             if measure:
                 _mark_wiener(axis, by_key, direction)
@@ -87,7 +91,7 @@ def draw_quality(
             axis.set_xlabel("noise leakage in muscle at SNR 10" if measure else "GFLOP per slice")
             axis.grid(alpha=0.3)
         if axes[0].get_legend_handles_labels()[0]:
-            axes[0].legend(fontsize=7)
+            figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, fontsize=7)
         _save(figure, path)
 
 
