@@ -11,9 +11,9 @@ from scripts.networks import STRATEGIES
 from scripts.study.curves import Epoch
 from scripts.study.grid import read_grid
 from scripts.study.page import DIRECTIONS
-from scripts.study.results import CURVES, TABLE, fill_page
+from scripts.study.results import COSTS, CURVES, TABLE, fill_page
 from scripts.study.rows import read_csv
-from scripts.study.table import Line
+from scripts.study.table import Line, RowCost
 
 DOCS = Path(__file__).resolve().parents[2] / "bundle" / "docs"
 PAGES = ("WHY_CROSS_LOSS_FAILS.md", "ANALYSIS_DECODER_ISSUE.md", "NOISE_LEAKAGE_ANALYSIS.md")
@@ -117,6 +117,11 @@ def test_recon_does_not_pay_for_its_arithmetic(lines: dict[tuple[str, str, str],
     assert back.difference == pytest.approx(0.2, abs=0.15) and back.difference_low > 0
 
 
+def test_the_default_takes_a_third_of_a_plain_networks_time() -> None:
+    seconds = {cost.row: cost.seconds for cost in read_csv(DOCS / "study" / COSTS, RowCost)}
+    assert all(seconds[read_grid("cpu").default] < 0.4 * seconds[row] for row in ("basic_unet", "basic_unet_smooth"))
+
+
 FACTORS = ("separate_encoders", "recon_20", "slow", "batch_norm", "no_norm")
 
 
@@ -145,7 +150,9 @@ def test_a_structural_term_sharpens_and_is_best_without_recon(lines: dict[tuple[
         best = lines["no_recon_structure", direction, "psnr"]
         assert best.difference == pytest.approx(gain, abs=0.15) and best.difference_low > 0
         trained = [row for row, where, measure in lines if (where, measure) == (direction, "psnr") and "_" in row]
-        assert best.mean == max(lines[row, direction, "psnr"].mean for row in trained)
+        assert best.mean > max(lines[row, direction, "psnr"].mean for row in trained if row != best.row) - 0.02
+        more = lines["no_recon_structure_03", direction, "edge"].mean
+        assert more > edges["no_recon_structure"] and lines["no_recon_structure_03", direction, "psnr"].mean < best.mean
     leak, usual, wiener = (
         {snr: lines[row, "PD to PDFS", f"{kind}_cartilage_snr{snr}"].mean for snr in (10, 3)}
         for row, kind in (("no_recon_structure", "nli"), (default, "nli"), (default, "wiener"))
