@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -128,28 +128,29 @@ def test_without_ray_the_extra_is_named(
     assert "Ray is not installed" in capsys.readouterr().err
 
 
-def test_progress_in_lines_has_rate_and_time_left(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    now = 0.0
-    monkeypatch.setattr("scripts.cli.progress.time.monotonic", lambda: now)
-    caplog.set_level("INFO")
-    tell = _lines()
-    for done in range(401):
-        now = 30.0 * done
-        tell("lines", done, 400)
-    words = [record.getMessage() for record in caplog.records]
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[int, float], list[str]]:
+    """A function that does so many steps at so many seconds each, and gives the lines that were told."""
+
+    def work(steps: int, seconds: float) -> list[str]:
+        now = 0.0
+        monkeypatch.setattr("scripts.cli.progress.time.monotonic", lambda: now)
+        caplog.set_level("INFO")
+        tell = _lines()
+        for done in range(steps + 1):
+            now = seconds * done
+            tell("lines", done, steps)
+        return [record.getMessage() for record in caplog.records]
+
+    return work
+
+
+def test_progress_in_lines_has_rate_and_time_left(lines: Callable[[int, float], list[str]]) -> None:
+    words = lines(400, 30.0)
     assert "lines: 100 of 400, 2.0/min, 2:30:00 left" in words
     assert words[-1] == "lines: 400 of 400"
     assert 130 < len(words) < 140  # a line in at most 90 seconds, and one for each quarter
 
 
-def test_progress_of_quick_work_is_silent(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    now: Any = 0.0
-    monkeypatch.setattr("scripts.cli.progress.time.monotonic", lambda: now)
-    caplog.set_level("INFO")
-    tell = _lines()
-    for done in range(11):
-        now = 0.1 * done
-        tell("slices", done, 10)
-    assert caplog.records == []
+def test_progress_of_quick_work_is_silent(lines: Callable[[int, float], list[str]]) -> None:
+    assert lines(10, 0.1) == []

@@ -185,7 +185,8 @@ def test_no_classic_series_is_derived_from_it(
 
 def test_legacy_converted(classic: list[Path], tmp_path: Path) -> None:
     """What an archive makes of a classic series: timing and options stand in sequences of converted attributes."""
-    legacy = pytest.importorskip("highdicom.legacy")
+    from highdicom import legacy
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sources = [pydicom.dcmread(file) for file in classic]

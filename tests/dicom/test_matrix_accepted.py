@@ -57,7 +57,8 @@ def jpeg_lossless(process: str) -> Callable[[list[Path], Edit], None]:
     """No Python package here writes it but GDCM."""
 
     def harm(files: list[Path], edit: Edit) -> None:
-        gdcm = pytest.importorskip("gdcm")
+        import gdcm
+
         for file in files:
             reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
             reader.SetFileName(str(file))
@@ -281,7 +282,8 @@ def _assert_alike(volume: Volume, plain: Volume, off_by: float) -> None:
 
 
 def _assert_highdicom_agrees(volume: Volume) -> None:
-    highdicom = pytest.importorskip("highdicom")
+    import highdicom
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = highdicom.get_volume_from_series(
