@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from scripts.archive.run import ArchiveRequest, Interrupted, synthesize_archive
-from scripts.errors import GateError, OutputError, UsageError, WeightsError
+from scripts.errors import KneeSynthError, OutputError, UsageError, WeightsError
 from scripts.synthesis.run import Request, synthesize
 from scripts.synthesis.selection import Lift
 
@@ -235,28 +235,31 @@ def test_wrong_requests_are_usage_errors(
     assert not (manifest.parent / "out").exists()
 
 
-def test_a_site_file_says_what_names_mean_and_is_asked_again_when_it_changes(
+def test_a_site_file_says_what_names_mean_and_a_changed_one_is_asked_again(
     knee_series: Series, small_bundle: Path, tmp_path: Path
 ) -> None:
     import pydicom
 
-    for file in knee_series("exam", acquired=True):  # as a site that names its series by number
-        dataset = pydicom.dcmread(file)
-        dataset.SeriesDescription, dataset.ProtocolName = "KN 3", "KN 3"
-        dataset.save_as(file, enforce_file_format=True)
-    (tmp_path / "list.csv").write_text("source\nexam\n")
-    site = tmp_path / "site.toml"
-    site.write_text('[series."KN 3"]\nignore = true\n')
-    ignored = synthesize_archive(_request(tmp_path / "list.csv", site=site), bundle_root=small_bundle)
-    assert (ignored.done, [r["exit_code"] for r in ignored.failures]) == (0, [6])
-    with pytest.raises(GateError):
+    for number, plane in enumerate(("sagittal", "coronal"), start=1):  # as a site that numbers its series
+        for file in knee_series(f"exam/{plane}", plane=plane, number=number, acquired=True):
+            dataset = pydicom.dcmread(file)
+            dataset.SeriesDescription = dataset.ProtocolName = f"KN {number}"
+            dataset.save_as(file, enforce_file_format=True)
+    manifest, site = tmp_path / "list.csv", tmp_path / "site.toml"
+    manifest.write_text("source\nexam\n")
+
+    def made(text: str) -> tuple[int, int]:
+        site.write_text(text)
+        summary = synthesize_archive(_request(manifest, site=site), bundle_root=small_bundle)
+        assert not summary.failures
+        return summary.done, summary.finished_before
+
+    ignored = '[series."KN 2"]\nignore = true\n'
+    assert made(ignored) == (1, 0)
+    assert made(ignored) == (0, 1)
+    assert made('[series."KN 2"]\ncontrast = "PD"\n') == (1, 1)
+    site.write_text('[series."KN 1"]\nignore = true\n' + ignored)
+    with pytest.raises(KneeSynthError):
         synthesize(Request((tmp_path / "exam",), tmp_path / "one", site=site), bundle_root=small_bundle)
-    site.write_text('[series."KN 3"]\ncontrast = "PD"\n')
-    made = synthesize_archive(_request(tmp_path / "list.csv", site=site), bundle_root=small_bundle)
-    again = synthesize_archive(_request(tmp_path / "list.csv", site=site), bundle_root=small_bundle)
-    assert (made.done, again.done, again.finished_before) == (1, 0, 1)
-    site.write_text('[series."KN 3"]\ncontrast = "PD"\nplane = "sagittal"\n')
-    searched = synthesize_archive(_request(tmp_path / "list.csv", site=site), bundle_root=small_bundle)
-    assert (searched.done, searched.finished_before) == (0, 1)  # searched again, and nothing was left to do
     with pytest.raises(UsageError, match="site"):
-        synthesize_archive(_request(tmp_path / "list.csv", site=tmp_path / "none.toml"), bundle_root=small_bundle)
+        synthesize_archive(_request(manifest, site=tmp_path / "none.toml"), bundle_root=small_bundle)
