@@ -28,7 +28,8 @@ def explain_losses(evidence: Evidence, limits: Thresholds) -> Verdict | None:
             (failing,),
             "Train on, then diagnose the run folder.",
         )
-    if measured.recon.relative >= limits.recon:
+    recon_counts = evidence.static is None or evidence.static.loss_weights["recon"] > 0
+    if recon_counts and measured.recon.relative >= limits.recon:
         return Verdict(
             Kind.DECODER,
             "The decoders fail at their own contrast: a constant image would do as well.",
@@ -40,7 +41,7 @@ def explain_losses(evidence: Evidence, limits: Thresholds) -> Verdict | None:
             {"initial_weights": ""},
             sure=False,
         )
-    skips, latent = measured.skips, measured.latent
+    skips, latent = measured.skips if recon_counts else None, measured.latent
     if skips is not None and skips.recon["zeroed"] > limits.skip_rise and skips.code_swapped[0] < limits.code_use:
         return Verdict(
             Kind.SKIPS,

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from scripts.diagnosis.evidence import Evidence
+from scripts.diagnosis.evidence import Evidence, Slope, Trend
 from scripts.diagnosis.judge import judge
 from scripts.diagnosis.verdict import Kind, Verdict
 
@@ -33,6 +34,17 @@ def test_a_healthy_run_is_healthy(healthy: Any, data: Data) -> None:
 @pytest.mark.slow
 def test_a_healthy_run_without_skips_is_healthy(seed: int, data: Data, world: Any) -> None:
     assert verdict(world.train(seed, "no_skip"), data).kind is Kind.HEALTHY
+
+
+def test_a_run_without_recon_is_not_blamed_for_it(seed: int, data: Data, world: Any) -> None:
+    run = world.train(seed, weights=world.WEIGHTS | {"recon": 0.0})
+    assert verdict(run, data).kind is Kind.HEALTHY
+    evidence = run.evidence(data)
+    bad = replace(evidence.measured.cross, relative=3.0)  # of both paths: the one is to be mended, the other untrained
+    flat = Trend(10, {"cross": Slope(first=1.0, last=1.0, drop=0.0, slope=0.0)})
+    found = judge(replace(evidence, measured=replace(evidence.measured, cross=bad, recon=bad), trend=flat))
+    assert found.kind is Kind.CAPACITY
+    assert not any("Recon" in reason for reason in found.reasons)
 
 
 @pytest.mark.parametrize("strategy", ["source_skip", "no_skip"])
