@@ -38,12 +38,12 @@ def test_a_healthy_run_without_skips_is_healthy(seed: int, data: Data, world: An
 
 def test_a_run_without_recon_is_not_blamed_for_it(seed: int, data: Data, world: Any) -> None:
     run = world.train(seed, weights=world.WEIGHTS | {"recon": 0.0})
-    assert verdict(run, data).kind is Kind.HEALTHY
+    assert not verdict(run, data).is_fault
     evidence = run.evidence(data)
     bad = replace(evidence.measured.cross, relative=3.0)  # of both paths: the one is to be mended, the other untrained
     flat = Trend(10, {"cross": Slope(first=1.0, last=1.0, drop=0.0, slope=0.0)})
     found = judge(replace(evidence, measured=replace(evidence.measured, cross=bad, recon=bad), trend=flat))
-    assert found.kind is Kind.CAPACITY
+    assert found.kind in (Kind.ENCODER, Kind.CAPACITY)
     assert not any("Recon" in reason for reason in found.reasons)
 
 
