@@ -122,7 +122,7 @@ def test_the_default_takes_a_third_of_a_plain_networks_time() -> None:
     assert all(seconds[read_grid("cpu").default] < 0.4 * seconds[row] for row in ("basic_unet", "basic_unet_smooth"))
 
 
-FACTORS = ("separate_encoders", "recon_20", "slow", "batch_norm", "no_norm")
+FACTORS = ("separate_encoders", "recon_20", "slow", "batch_norm", "no_norm", "shallow")
 
 
 def test_no_factor_makes_cross_flat_and_the_predecessors_weights_make_it_flattest(fell: dict[str, float]) -> None:
@@ -140,6 +140,34 @@ def test_what_the_factors_cost(lines: dict[tuple[str, str, str], Line]) -> None:
         assert 0.4 < cost["recon_20"] < 0.65 and 0.4 < cost["slow"] < 0.65
         assert all(0 < cost[norm] < 0.35 for norm in ("batch_norm", "no_norm"))
         assert cost["separate_encoders"] < 0.1
+        assert -0.6 < cost["shallow"] < -0.3
+
+
+CANDIDATES = ("three_slices", "large_kernels", "physics_hint")
+
+
+def test_what_did_not_win(lines: dict[tuple[str, str, str], Line]) -> None:
+    def mean(row: str, direction: str, measure: str = "psnr") -> float:
+        return lines[row, direction, measure].mean
+
+    for direction in DIRECTIONS:
+        for row in CANDIDATES:
+            assert -0.1 < mean(row, direction) - mean("no_recon", direction) < 0.2
+            assert mean(row, direction) < mean("no_recon_structure", direction)
+        leak = {row: mean(row, direction, "nli_cartilage_snr10") for row in (*CANDIDATES, "no_recon")}
+        assert leak["three_slices"] < leak["no_recon"] < leak["physics_hint"]
+        assert abs(mean("edges", direction) - mean("structure", direction)) < 0.1
+        assert mean("edges", direction, "edge") < mean("structure", direction, "edge")
+        assert all(0 < lines[row, direction, "psnr"].difference < 0.15 for row in ("no_content", "content_anchored"))
+        assert lines["pix2pix", direction, "psnr"].difference < -1
+        assert mean("pix2pix", direction, "nli_muscle_snr10") > 1.5 * mean("source_skip", direction, "nli_muscle_snr10")
+    noisy, rician = (lines[row, "PD to PDFS", "psnr"].difference for row in ("noisy_targets", "noisy_targets_rician"))
+    assert noisy < 0 and 0.3 < 1 - rician / noisy < 0.7
+
+
+def test_an_adversarial_step_costs_three_times_as_much() -> None:
+    steps = {cost.row: cost.step_gflop for cost in read_csv(DOCS / "study" / COSTS, RowCost)}
+    assert 2.5 < steps["pix2pix"] / steps["basic_unet"] < 3.5
 
 
 def test_a_structural_term_sharpens_and_is_best_without_recon(lines: dict[tuple[str, str, str], Line]) -> None:
