@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -22,8 +23,8 @@ _STYLES = (
     ("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"),
     ("#222222", "X"), ("#999999", "*"),
 )  # fmt: skip
-_FILLS = ("full", "none", "left")
-"""Of markers, for one more round of the colours each."""
+_ROUNDS: tuple[dict[str, Any], ...] = ({}, {"fillstyle": "none"}, {"markeredgecolor": "black"})
+"""What tells the rounds of these styles apart."""
 _SIZE = (10.0, 4.2)
 
 
@@ -74,7 +75,7 @@ def draw_quality(
         for axis, direction in zip(axes, DIRECTIONS, strict=True):
             for number, row in enumerate(shown):
                 colour, marker = _STYLES[number % len(_STYLES)]
-                fill = _FILLS[number // len(_STYLES) % len(_FILLS)]
+                round_ = _ROUNDS[number // len(_STYLES) % len(_ROUNDS)]
                 quality = by_key.get((row, direction, "psnr"))
                 leaking = by_key.get((row, direction, measure))
                 along = flops.get(row) if not measure else leaking.mean if leaking else None
@@ -82,7 +83,7 @@ def draw_quality(
                     continue
                 spread = [[quality.mean - quality.low], [quality.high - quality.mean]]
                 bars = axis.errorbar(
-                    along, quality.mean, spread, color=colour, marker=marker, fillstyle=fill, capsize=2, lw=0.8, ls=""
+                    along, quality.mean, spread, color=colour, marker=marker, capsize=2, lw=0.8, ls="", **round_
                 )
                 bars.set_label(row)
             if measure:
