@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a new instance takes over from its source, element by element: a whitelist, since a clone carries too much."""
+"""The source's header, and what a new instance takes over from it, element by element: a whitelist, since a clone carries too much."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.dicom.copying import copy_elements
+from scripts.dicom.files import split_address
 from scripts.dicom.pixels import LOSSY_SYNTAXES
-from scripts.dicom.values import text
+from scripts.dicom.values import quiet, text
+from scripts.errors import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +38,31 @@ FLAGS = (
     "BurnedInAnnotation RecognizableVisualFeatures LossyImageCompression LossyImageCompressionRatio "
     "LossyImageCompressionMethod"
 ).split()
+
+
+def read_source(file: Path) -> Dataset:
+    """Parse the header of a source.
+
+    What is copied from it must not have been looked into before, see `copy_elements`: who looks first reads twice.
+
+    Args:
+        file: a file, or the address of a frame in it.
+
+    Raises:
+        DecodeError: it cannot be parsed, or is no DICOM image.
+    """
+    import pydicom
+
+    path, _ = split_address(Path(file))
+    try:
+        with quiet():
+            dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+            known = dataset.get_item("SOPClassUID") is not None
+    except Exception as error:  # a damaged header fails in many ways
+        raise DecodeError(f"{path.name} cannot be parsed ({type(error).__name__}); export the series again") from error
+    if not known:
+        raise DecodeError(f"{path.name} is no DICOM image; give the files of one MR stack")
+    return dataset
 
 
 def inherit(source: Dataset, target: Dataset, keywords: Iterable[str], may_be_empty: Iterable[str] = ()) -> None:

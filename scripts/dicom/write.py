@@ -20,10 +20,11 @@ from scripts.dicom.enhanced import derive_frames
 from scripts.dicom.files import split_address
 from scripts.dicom.frames import Frame
 from scripts.dicom.geometry import normal_of
+from scripts.dicom.inherited import read_source
 from scripts.dicom.instance import MAX_STORED, save_series
 from scripts.dicom.marking import OEDEMA_SENTENCE, STORED_PER_UNIT, Provenance
 from scripts.dicom.values import integer, numbers, quiet, text
-from scripts.errors import DecodeError, GateError, GeometryError
+from scripts.errors import GateError, GeometryError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -82,21 +83,8 @@ def _check_arguments(stored: np.ndarray, contrast: str) -> None:
 def _read(files: Sequence[Path]) -> list[Frame]:
     """One view per slice; a file of many frames is parsed once."""
     addresses = [split_address(Path(file)) for file in files]
-    datasets = {path: _parse(path) for path in dict.fromkeys(path for path, _ in addresses)}
+    datasets = {path: read_source(path) for path in dict.fromkeys(path for path, _ in addresses)}
     return [Frame(datasets[path], frame) for path, frame in addresses]
-
-
-def _parse(path: Path) -> Dataset:
-    import pydicom
-
-    try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-        known = dataset.get_item("SOPClassUID") is not None
-    except Exception as error:  # a damaged header fails in many ways
-        raise DecodeError(f"{path.name} cannot be parsed ({type(error).__name__}); export the series again") from error
-    if not known:
-        raise DecodeError(f"{path.name} is no DICOM image; give the files of one MR stack")
-    return dataset
 
 
 def _check_sources(sources: Sequence[Frame], stored: np.ndarray) -> bool:
