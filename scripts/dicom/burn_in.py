@@ -32,7 +32,7 @@ _LETTERS = {
 }
 _HEIGHT = 7
 _COLUMNS_PER_STEP = 270
-"""The word takes about a fifth of the width: 51 of 256 columns, 102 of 512."""
+"""The word is 51 pixels of the font long: a fifth of 256 columns with one pixel for each, of 512 with two."""
 _MARGIN = 4
 """Pixels of the font between the word and the edge of the image, and air around it."""
 _MEAN_OVER = 9
@@ -48,16 +48,18 @@ class Corner:
         top: first row of the letters.
         left: first column.
         step: pixels of the image for one of the font.
+        upwards: written from bottom to top, for a narrow strip of air at a side.
     """
 
     name: str
     top: int
     left: int
     step: int
+    upwards: bool
 
 
 def find_corner(source: np.ndarray, bright_end: float) -> Corner | None:
-    """Choose the corner that is darkest over all slices, if it is air there.
+    """Choose the corner that is darkest over all slices, if it is air there; written upwards only if it must be.
 
     Args:
         source: acquired magnitudes (slices, rows, columns), in the pixel order of the images to mark.
@@ -68,18 +70,21 @@ def find_corner(source: np.ndarray, bright_end: float) -> Corner | None:
     """
     _, rows, columns = source.shape
     step = max(1, round(columns / _COLUMNS_PER_STEP))
-    height, width = (length * step for length in _bitmap().shape)
     margin = _MARGIN * step
-    tall, wide = height + 2 * margin, width + 2 * margin
-    if 2 * tall > rows or 2 * wide > columns:
-        return None
-    found: list[tuple[float, Corner]] = []
-    for vertical, top in (("top", 0), ("bottom", rows - tall)):
-        for side, left in (("left", 0), ("right", columns - wide)):
-            level = _brightest(source[:, top : top + tall, left : left + wide])
-            found.append((level, Corner(f"{vertical} {side} corner", top + margin, left + margin, step)))
-    level, corner = min(found, key=lambda entry: entry[0])
-    return corner if level < AIR * bright_end else None
+    for upwards in (False, True):
+        tall, wide = (length + 2 * margin for length in _letters(step, upwards).shape)
+        if 2 * tall > rows or 2 * wide > columns:
+            continue
+        found: list[tuple[float, Corner]] = []
+        for vertical, top in (("top", 0), ("bottom", rows - tall)):
+            for side, left in (("left", 0), ("right", columns - wide)):
+                level = _brightest(source[:, top : top + tall, left : left + wide])
+                corner = Corner(f"{vertical} {side} corner", top + margin, left + margin, step, upwards)
+                found.append((level, corner))
+        level, corner = min(found, key=lambda entry: entry[0])
+        if level < AIR * bright_end:
+            return corner
+    return None
 
 
 def burn(stored: np.ndarray, corner: Corner) -> np.ndarray:
@@ -92,7 +97,7 @@ def burn(stored: np.ndarray, corner: Corner) -> np.ndarray:
     Returns:
         A copy.
     """
-    letters = np.kron(_bitmap(), np.ones((corner.step, corner.step), dtype=bool))
+    letters = _letters(corner.step, corner.upwards)
     marked = stored.copy()
     rows, columns = letters.shape
     place = marked[:, corner.top : corner.top + rows, corner.left : corner.left + columns]
@@ -106,12 +111,13 @@ def _brightest(patch: np.ndarray) -> float:
     return float(np.lib.stride_tricks.sliding_window_view(patch, square, axis=(1, 2)).mean(axis=(3, 4)).max())
 
 
-def _bitmap() -> np.ndarray:
-    """The word as (rows, columns) of truth, one empty column between letters."""
+def _letters(step: int, upwards: bool) -> np.ndarray:
+    """The word as (rows, columns) of truth, one empty column of the font between letters."""
     columns: list[list[bool]] = []
     for letter in WORD:
         rows = _LETTERS[letter]
         width = max(row.bit_length() for row in rows)
         columns += [[bool(row >> bit & 1) for row in rows] for bit in reversed(range(width))]
         columns.append([False] * _HEIGHT)
-    return np.array(columns[:-1]).T
+    bitmap = np.kron(np.array(columns[:-1]).T, np.ones((step, step), dtype=bool))
+    return np.rot90(bitmap) if upwards else bitmap

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The source's header, and what a new instance takes over from it, element by element: a whitelist, since a clone carries too much."""
+"""The header of a source, and what a new instance takes over from it: a whitelist, since a clone carries too much."""
 
 from __future__ import annotations
 
