@@ -18,8 +18,11 @@ import pydicom
 import pytest
 
 from scripts.dicom.index import index_series
+from scripts.dicom.inherited import read_source
+from scripts.dicom.instance import save_instance
 from scripts.dicom.read import read_stack
 from scripts.dicom.study import SimulatedSeries, write_simulated_study
+from scripts.dicom.summary import derive_summary
 from scripts.dicom.values import quiet
 from scripts.dicom.write import Provenance, derive_series, save_series
 
@@ -172,6 +175,29 @@ def test_an_enhanced_series(
     edit_frames(derived)
     status, errors = verify(derived)
     assert status == 1 and any("PlanePositionSequence" in error for error in errors)
+
+
+@pytest.mark.parametrize("kind", ["classic", "enhanced"])
+def test_the_summary_page_beside_both_series(
+    knee_series: Series, enhanced: Callable[..., Path], tmp_path: Path, provenance: Provenance, kind: str, edit: Edit
+) -> None:
+    files = knee_series(acquired=True)
+    if kind == "enhanced":
+        files = [enhanced(tmp_path / "e.dcm", files, Laterality="L")]
+    sources, derived = derive(files, tmp_path / "derived", provenance)
+    datasets = [pydicom.dcmread(file) for file in derived]
+    picture = np.zeros((64, 80), np.uint8)
+    summary = tmp_path / "summary.dcm"
+    save_instance(
+        derive_summary(read_source(sources[0]), datasets, picture, "PDFS", provenance, identified=False), summary
+    )
+    status, errors = verify(summary)
+    assert status == 0 and [error for error in errors if TOO_NEW not in error] == []
+    assert entities([*files, *derived, summary]) == (0, "")
+    edit(summary, ConversionType=..., StudyDate="20200101")
+    status, errors = verify(summary)
+    assert status == 1 and any("ConversionType" in error for error in errors)
+    assert entities([*files, *derived, summary])[0] == 1
 
 
 def edit_frames(file: Path) -> None:
