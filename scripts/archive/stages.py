@@ -31,6 +31,7 @@ from scripts.errors import (
 )
 from scripts.synthesis.bundle import Model, ModelFacts, Transforms, load_model, load_transforms, read_facts
 from scripts.synthesis.jobs import Job
+from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.run import Request, find_jobs, finish, infer, refusals_unwrapped
 from scripts.synthesis.selection import Lift
 from scripts.synthesis.staging import staged_output
@@ -53,6 +54,7 @@ class Settings:
         lift: which refusals are lifted.
         site: file of what the site's own series names mean; at the same path for every process.
         bundle_root: bundle folder; by default the one this package belongs to.
+        show: what the products show besides the synthesis.
     """
 
     out: Path
@@ -61,6 +63,7 @@ class Settings:
     lift: Lift = field(default_factory=Lift)
     site: Path | None = None
     bundle_root: Path | None = None
+    show: Presentation = field(default_factory=Presentation)
 
     @property
     def searched(self) -> dict[str, Any]:
@@ -171,6 +174,7 @@ def find(settings: Settings, line: Line) -> tuple[Found, None]:
             formats=settings.formats,
             lift=settings.lift,
             site=settings.site,
+            show=settings.show,
         )
     )
     if line.single:
@@ -215,7 +219,7 @@ def write(
     transforms = _transforms(series.job.target, settings.bundle_root)
     item = finish(series.job, {**data, "pred": pred}, transforms)
     with staged_output(settings.out / series.name) as stage:
-        write_products(stage, [item], settings.facts, series.formats, facts)
+        write_products(stage, [item], settings.facts, series.formats, facts, settings.show)
     return None, None
 
 

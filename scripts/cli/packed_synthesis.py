@@ -57,6 +57,9 @@ def arguments_of(request: Request | ArchiveRequest, json_file: Path | None) -> l
         "--json": json_file,
     }
     flags = {"--force": request.lift.force, "--accept-simulated": request.lift.simulated}
+    # Named only where they differ from what a package does anyway: an older one does not know them.
+    show = request.show
+    flags |= {"--no-mark": not show.mark, "--no-summary": not show.summary, "--identifiers": show.identifiers}
     inputs: tuple[Path, ...] = ()
     if isinstance(request, Request):
         named |= {"--series": request.series, "--reference-dicom": request.reference_dicom}

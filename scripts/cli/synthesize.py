@@ -87,6 +87,16 @@ def synthesize(
             "--retries", metavar="N", help="Further attempts after a crash or a full disk.", rich_help_panel=ARCHIVE
         ),
     ] = 2,
+    mark: Annotated[
+        bool, typer.Option("--mark/--no-mark", help="Burn the word SYNTHETIC into an air corner of the DICOM slices.")
+    ] = True,
+    summary: Annotated[
+        bool, typer.Option("--summary/--no-summary", help="Write a page about the synthesis into the DICOM study.")
+    ] = True,
+    identifiers: Annotated[
+        bool,
+        typer.Option("--identifiers", help="Name, patient ID and accession number on that page and in report.html."),
+    ] = False,
     reference_dicom: Annotated[
         Path | None,
         typer.Option("--reference-dicom", metavar="DIR", help="For NIfTI: the DICOM series on the same grid."),
@@ -125,6 +135,7 @@ def synthesize(
 
     Example: [bold]kneesynth synthesize --all --manifest studies.csv -o results/ --engine ray[/bold]
     """
+    from scripts.synthesis.presentation import Presentation
     from scripts.synthesis.selection import AmbiguousSource, Lift
 
     if json_file is not None:
@@ -137,6 +148,7 @@ def synthesize(
             "device": device,
             "lift": Lift(force=force, simulated=accept_simulated),
             "site": site,
+            "show": Presentation(mark, summary, identifiers),
         }
         request: Request | ArchiveRequest
         if manifest is None:
@@ -224,6 +236,7 @@ def _say(report: dict[str, Any], out: Path) -> None:
         for warning in entry["warnings"]:
             sys.stdout.write(f"Note: {warning}\n")
         products = entry["products"]
-        made = [f"{len(products['dicom'])} DICOM instances"] if "dicom" in products else []
-        made += [products[kind] for kind in ("nifti", "page") if kind in products]
+        count = len(products.get("dicom", []))
+        made = [f"{count} DICOM instance{'s' * (count > 1)}"] if count else []
+        made += [products[kind] for kind in ("summary", "nifti", "page") if kind in products]
         sys.stdout.write(f"{entry['target_contrast']} from stack {entry['stack']}: {', '.join(made)} in {out}\n")

@@ -13,8 +13,10 @@ SIMULATED_PATIENT_PREFIX = "SIMULATED-"
 """PatientID of simulated studies; no hospital number looks like it."""
 
 MR_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
-ENHANCED_MR_STORAGES = frozenset({"1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4"})
+ENHANCED_MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4.1"
+ENHANCED_MR_STORAGES = frozenset({ENHANCED_MR_STORAGE, "1.2.840.10008.5.1.4.1.1.4.4"})
 """Enhanced MR and Legacy Converted Enhanced MR Image Storage."""
+SECONDARY_CAPTURE_STORAGE = "1.2.840.10008.5.1.4.1.1.7"
 
 IMPLEMENTATION_VERSION_NAME = "KNEESYNTH_1"
 

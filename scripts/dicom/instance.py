@@ -21,18 +21,22 @@ BITS_STORED = 12
 MAX_STORED = 2**BITS_STORED - 1
 
 
-def new_instance(sop_instance_uid: str, character_set: str | list[str] | None = None) -> Dataset:
-    """Make an empty classic MR image with its file meta group, explicit VR little endian."""
+def new_instance(
+    sop_instance_uid: str,
+    character_set: str | list[str] | None = None,
+    sop_class_uid: str = identity.MR_IMAGE_STORAGE,
+) -> Dataset:
+    """Make an empty instance, by default a classic MR image, with its file meta group, explicit VR little endian."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import UID, ExplicitVRLittleEndian
 
     dataset = Dataset()
     if character_set is not None:
         dataset.SpecificCharacterSet = character_set
-    dataset.SOPClassUID = UID(identity.MR_IMAGE_STORAGE)
+    dataset.SOPClassUID = UID(sop_class_uid)
     dataset.SOPInstanceUID = sop_instance_uid
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(identity.MR_IMAGE_STORAGE)
+    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
     meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = UID(identity.IMPLEMENTATION_CLASS_UID)
@@ -41,27 +45,31 @@ def new_instance(sop_instance_uid: str, character_set: str | list[str] | None = 
     return dataset
 
 
-def set_pixels(dataset: Dataset, pixels: np.ndarray, window_center: float, window_width: float) -> None:
-    """Fill the Image Pixel and the VOI LUT module.
+def set_pixels(dataset: Dataset, pixels: np.ndarray) -> None:
+    """Fill the Image Pixel module.
 
     Args:
         dataset: to be filled.
-        pixels: uint16 (rows, columns), at most 4095.
-        window_center: in stored values.
-        window_width: in stored values.
+        pixels: (rows, columns) or (frames, rows, columns); uint16 up to 4095, or uint8.
     """
+    bits = BITS_STORED if pixels.dtype.itemsize == 2 else 8
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
-    dataset.Rows, dataset.Columns = pixels.shape
-    dataset.BitsAllocated = 16
-    dataset.BitsStored = BITS_STORED
-    dataset.HighBit = BITS_STORED - 1
+    dataset.Rows, dataset.Columns = pixels.shape[-2:]
+    dataset.BitsAllocated = 8 * pixels.dtype.itemsize
+    dataset.BitsStored = bits
+    dataset.HighBit = bits - 1
     dataset.PixelRepresentation = 0
     dataset.add_new("SmallestImagePixelValue", "US", int(pixels.min()))
     dataset.add_new("LargestImagePixelValue", "US", int(pixels.max()))
-    dataset.WindowCenter = f"{window_center:g}"
-    dataset.WindowWidth = f"{window_width:g}"
-    dataset.add_new("PixelData", "OW", np.ascontiguousarray(pixels, dtype="<u2").tobytes())
+    values = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<")).tobytes()
+    dataset.add_new("PixelData", "OW" if bits > 8 else "OB", values + b"\0" * (len(values) % 2))
+
+
+def set_window(holder: Dataset, center: float, width: float) -> None:
+    """Fill the VOI LUT module, or its functional group, in stored values."""
+    holder.WindowCenter = f"{center:g}"
+    holder.WindowWidth = f"{width:g}"
 
 
 def code_item(value: str, scheme: str, meaning: str) -> Dataset:
@@ -75,12 +83,13 @@ def code_item(value: str, scheme: str, meaning: str) -> Dataset:
     return item
 
 
-def save_series(datasets: Sequence[Dataset], folder: Path) -> list[Path]:
+def save_series(datasets: Sequence[Dataset], folder: Path, first: int = 1) -> list[Path]:
     """Write instances as ``0001.dcm``, ``0002.dcm``, ...: file names never come from UIDs.
 
     Args:
         datasets: in the order to be numbered.
         folder: made if absent.
+        first: number of the first one.
 
     Returns:
         The files written, flushed to disk.
@@ -88,18 +97,24 @@ def save_series(datasets: Sequence[Dataset], folder: Path) -> list[Path]:
     Raises:
         OutputError: the folder or a file cannot be written, or a file of that name is there.
     """
-    paths = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for number, dataset in enumerate(datasets, start=1):
-            path = folder / f"{number:04d}.dcm"
-            with quiet(), path.open("xb") as file:
-                dataset.save_as(file, enforce_file_format=True)
-                file.flush()
-                os.fsync(file.fileno())
-            paths.append(path)
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be written to ({error.strerror or type(error).__name__}); give an empty folder with room"
-        ) from error
+    paths = [folder / f"{number:04d}.dcm" for number in range(first, first + len(datasets))]
+    for dataset, path in zip(datasets, paths, strict=True):
+        save_instance(dataset, path)
     return paths
+
+
+def save_instance(dataset: Dataset, path: Path) -> None:
+    """Write one instance and flush it to disk; its folder is made if absent.
+
+    Raises:
+        OutputError: the file cannot be written, or is there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with quiet(), path.open("xb") as file:
+            dataset.save_as(file, enforce_file_format=True)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(f"{path.parent} cannot be written to ({reason}); give an empty folder with room") from error

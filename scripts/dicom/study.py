@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scripts.dicom import identity
-from scripts.dicom.instance import code_item, new_instance, save_series, set_pixels
+from scripts.dicom.instance import code_item, new_instance, save_series, set_pixels, set_window
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -92,7 +92,8 @@ def _instances(series: SimulatedSeries, number: int, ordinal: int, study_uid: st
         _fill_series(dataset, series, ordinal, series_uid)
         _fill_geometry(dataset, series, index)
         dataset.InstanceNumber = index + 1
-        set_pixels(dataset, pixels, window_center=0.5 * _TOP, window_width=_TOP)
+        set_pixels(dataset, pixels)
+        set_window(dataset, 0.5 * _TOP, _TOP)
         datasets.append(dataset)
     return datasets
 

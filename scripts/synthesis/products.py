@@ -6,7 +6,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,18 @@ from typing import Any
 import numpy as np
 from monai.data import MetaTensor
 
-from scripts.dicom.write import Provenance, derive_series, save_series
-from scripts.errors import GeometryError
+from scripts.dicom.instance import save_instance, save_series
+from scripts.dicom.patient import identifiers_of
 from scripts.report.page import OEDEMA_LIMIT, RESEARCH_USE, Pane, Report, write_page
 from scripts.synthesis.bundle import ModelFacts
+from scripts.synthesis.dicom_products import derive, summarise
 from scripts.synthesis.grid import affine_ras, match_grid
+from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.staging import PROGRAM, REPORT_NAME
 from scripts.transforms.orientation import display_plane, edge_letters
 
-# Stored value of the target contrast's 99.5th percentile in the body; DICOM integers have 12 bits.
+# Stored value of the target contrast's 99.5th percentile in the body.
 STORED_SCALE = 1000.0
-STORED_MAX = 4095
 
 FORMATS = ("dicom", "nifti")
 
@@ -65,17 +66,24 @@ class Synthesis:
 
 
 def write_products(
-    folder: Path, items: Sequence[Synthesis], model: ModelFacts, formats: Sequence[str], facts: Mapping[str, str]
+    folder: Path,
+    items: Sequence[Synthesis],
+    model: ModelFacts,
+    formats: Sequence[str],
+    facts: Mapping[str, str],
+    show: Presentation | None = None,
 ) -> dict[str, Any]:
     """Write all products of one run into an empty folder.
 
     Args:
-        folder: where to write: ``NNNN.dcm``, ``<target>.nii.gz``, ``report.html`` and ``report.json``. With several
-            items the names of volumes and pages carry the item's label and ``report.html`` lists the pages.
+        folder: where to write: ``NNNN.dcm``, ``summary.dcm``, ``<target>.nii.gz``, ``report.html`` and
+            ``report.json``. With several items the names of summaries, volumes and pages carry the item's label and
+            ``report.html`` lists the pages.
         items: the syntheses.
         model: identity of the weights.
         formats: any of ``dicom`` and ``nifti``.
         facts: about the run (device, seconds), for page and report.
+        show: what they show besides; by default mark and summary, and no identifiers.
 
     Returns:
         The content of ``report.json``.
@@ -85,22 +93,31 @@ def write_products(
         OutputError: a page that cannot be written.
     """
     created = datetime.now().astimezone()
+    show = show or Presentation()
     instances = 0
     entries, files, pages = [], [], []
     for item in items:
         tag = f"_{_file_label(item.label)}" if len(items) > 1 else ""
         products: dict[str, Any] = {}
+        patient = identifiers_of(item.files[0]) if show.identifiers and item.files else None
+        derived = None
         if "dicom" in formats and item.files:
-            names = _write_dicom(folder, item, model, created, first=instances + 1)
-            instances += len(names)
-            products["dicom"] = names
+            derived = derive(item, model, created, show.mark)
+            decisions = {**item.decisions, "Mark": derived.marked}
+            item = replace(item, warnings=(*item.warnings, *derived.warnings), decisions=decisions)
+            products["dicom"] = [path.name for path in save_series(derived.instances, folder, instances + 1)]
+            instances += len(products["dicom"])
         if "nifti" in formats:
             products["nifti"] = f"{item.target}{tag}.nii.gz"
             write_nifti(item.pred, folder / products["nifti"])
+        page = _page(item, model, created, facts, patient)
         products["page"] = f"report{tag}.html"
-        write_page(_page(item, model, created, facts), folder / products["page"])
+        write_page(page, folder / products["page"])
         pages.append((products["page"], f"{item.target} of stack {item.label}"))
-        files += [*products.get("dicom", []), *([products["nifti"]] if "nifti" in products else []), products["page"]]
+        if derived is not None and show.summary:
+            products["summary"] = f"summary{tag}.dcm"
+            save_instance(summarise(item, page, derived, patient), folder / products["summary"])
+        files += [*products.get("dicom", []), *(name for kind, name in products.items() if kind != "dicom")]
         entries.append(_entry(item, products))
     if len(items) > 1:
         (folder / "report.html").write_text(_contents(pages), encoding="utf-8")
@@ -136,46 +153,13 @@ def write_nifti(volume: MetaTensor, path: Path) -> None:
     nibabel.save(image, path)
 
 
-def stored_integers(pred: MetaTensor, file_affine: np.ndarray) -> np.ndarray:
-    """Put a synthesis on the pixel grid of DICOM instances.
-
-    Args:
-        pred: (1, i, j, k), 1000 x normalised, any axis order.
-        file_affine: RAS affine of the instances as (columns, rows, slices).
-
-    Returns:
-        uint16 (slices, rows, columns), rounded and clipped to 0..4095.
-
-    Raises:
-        GeometryError: the grids differ by more than 0.01 mm at a corner.
-    """
-    voxels = match_grid(pred.detach().cpu().numpy()[0], affine_ras(pred), file_affine)
-    return np.clip(np.rint(voxels.transpose(2, 1, 0)), 0, STORED_MAX).astype(np.uint16)
-
-
-def _write_dicom(folder: Path, item: Synthesis, model: ModelFacts, created: datetime, first: int) -> list[str]:
-    if item.file_affine is None:
-        raise GeometryError(f"{item.label}: instances without an affine; need their geometry; read them first")
-    stored = stored_integers(item.pred, item.file_affine)
-    if len(stored) != len(item.files):
-        raise GeometryError(f"{item.label}: {len(item.files)} instances for {len(stored)} slices; need one each")
-    options = {"source": item.source_contrast, "target": item.target}
-    provenance = Provenance(model.name, model.version, model.weights_sha256, options, created)
-    datasets = derive_series(item.files, stored, item.target, provenance)
-    if first == 1:
-        return [path.name for path in save_series(datasets, folder)]
-    # A further series goes on counting where the last one ended.
-    aside = folder / "series"
-    aside.mkdir()
-    names = []
-    for number, path in enumerate(save_series(datasets, aside), start=first):
-        names.append(f"{number:04d}.dcm")
-        path.rename(folder / names[-1])
-    aside.rmdir()
-    return names
-
-
-def _page(item: Synthesis, model: ModelFacts, created: datetime, facts: Mapping[str, str]) -> Report:
+def _page(
+    item: Synthesis,
+    model: ModelFacts,
+    created: datetime,
+    facts: Mapping[str, str],
+    patient: Mapping[str, str] | None,
+) -> Report:
     affine = affine_ras(item.image)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     slices = item.image.shape[1]
@@ -198,6 +182,7 @@ def _page(item: Synthesis, model: ModelFacts, created: datetime, facts: Mapping[
         target=item.target,
         warnings=item.warnings,
         facts={
+            **({"Patient": patient} if patient is not None else {}),
             "Source": dict(item.source_facts),
             "Decisions": dict(item.decisions),
             "Model": {"Name": model.name, "Version": model.version, "Weights (sha256)": model.weights_sha256},

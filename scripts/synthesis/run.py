@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.errors import DecodeError, KneeSynthError, OutOfMemory, SourceError, UsageError
 from scripts.synthesis.bundle import Model, Transforms, load_model
 from scripts.synthesis.jobs import Job, assemble, dicom_job, find_reference, nifti_job
+from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.selection import TARGETS, Lift, choose
 from scripts.synthesis.staging import check_writable, staged_output
 
@@ -45,6 +46,7 @@ class Request:
         device: ``auto``, ``cpu`` or ``cuda``.
         lift: which refusals are lifted.
         site: file of what the site's own series names mean, see `scripts.dicom.site`.
+        show: what the products show besides the synthesis.
     """
 
     inputs: tuple[Path, ...]
@@ -57,6 +59,7 @@ class Request:
     device: str = "auto"
     lift: Lift = field(default_factory=Lift)
     site: Path | None = None
+    show: Presentation = field(default_factory=Presentation)
 
 
 def synthesize(request: Request, progress: Progress | None = None, bundle_root: Path | None = None) -> dict[str, Any]:
@@ -87,7 +90,7 @@ def synthesize(request: Request, progress: Progress | None = None, bundle_root: 
         tell("writing", 0, 1)
         facts = {"Device": model.device.type, "Seconds": f"{time.monotonic() - started:.1f}"}
         with staged_output(request.out) as stage:
-            report = write_products(stage, items, model.facts, formats, facts)
+            report = write_products(stage, items, model.facts, formats, facts, request.show)
     tell("writing", 1, 1)
     return report
 
@@ -168,6 +171,8 @@ def _formats(request: Request, from_nifti: bool) -> tuple[str, ...]:
     if not from_nifti and request.reference_dicom is not None:
         raise UsageError("--reference-dicom with a DICOM source: it has its own headers; need NIfTI; drop the option")
     if from_nifti and request.reference_dicom is None:
+        if request.show.identifiers:
+            raise UsageError("--identifiers with NIfTI: it names nobody; need --reference-dicom; add it or drop this")
         if "dicom" in (request.formats or ()):
             raise UsageError("--format dicom from NIfTI: no headers to derive from; need --reference-dicom; add it")
         return ("nifti",)

@@ -18,6 +18,7 @@ from monai.transforms import MapTransform
 from scripts.synthesis.bundle import read_facts
 from scripts.synthesis.cases import Cases
 from scripts.synthesis.jobs import assemble
+from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.products import FORMATS, write_products
 from scripts.synthesis.staging import staged_output
 from scripts.weights import load_weights
@@ -62,6 +63,7 @@ class SaveDerivedSeriesd(MapTransform):
         bundle_root: bundle folder, for the name and version of the model.
         checkpoint: the weights that are used, for their hash.
         formats: any of ``dicom`` and ``nifti``.
+        mark, summary, identifiers: see `Presentation`.
     """
 
     def __init__(
@@ -74,11 +76,15 @@ class SaveDerivedSeriesd(MapTransform):
         bundle_root: str,
         checkpoint: str,
         formats: Sequence[str] = FORMATS,
+        mark: bool = True,
+        summary: bool = True,
+        identifiers: bool = False,
     ) -> None:
         super().__init__(keys)
         self.image_key, self.cases, self.preprocessing = image_key, cases, preprocessing
         self.output_dir, self.formats = Path(output_dir), tuple(formats)
         self.bundle_root, self.checkpoint = Path(bundle_root), Path(checkpoint)
+        self.show = Presentation(mark, summary, identifiers)
         self._started = time.monotonic()
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -94,6 +100,6 @@ class SaveDerivedSeriesd(MapTransform):
                 "Seconds since start": f"{time.monotonic() - self._started:.1f}",
             }
             with staged_output(out) as stage:
-                write_products(stage, [item], model, self.formats, facts)
+                write_products(stage, [item], model, self.formats, facts, self.show)
             logger.info("%s written", data["case"])
         return dict(data)

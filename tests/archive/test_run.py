@@ -19,6 +19,7 @@ import pytest
 
 from scripts.archive.run import ArchiveRequest, Interrupted, synthesize_archive
 from scripts.errors import KneeSynthError, OutputError, UsageError, WeightsError
+from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.run import Request, synthesize
 from scripts.synthesis.selection import Lift
 
@@ -60,7 +61,7 @@ def test_every_line_comes_to_its_own_end(mixed: Path, small_bundle: Path, tmp_pa
     summary = synthesize_archive(_request(mixed, target=None), bundle_root=small_bundle)
     made = sorted(path.parent.relative_to(out).as_posix() for path in out.rglob("report.json"))
     assert made == ["back", "exam/1.1", "exam/2.1", "volume"]
-    assert len(list((out / "exam" / "2.1").glob("*.dcm"))) == 10
+    assert len(list((out / "exam" / "2.1").glob("0*.dcm"))) == 10
     assert (summary.done, summary.finished_before) == (4, 0)
     assert {r["series"]: r["exit_code"] for r in summary.failures} == {"simulated": 6, "gone": 2, "empty": 3}
     assert summary.as_dict()["exit_code"] == 11
@@ -94,7 +95,7 @@ def test_a_second_run_does_what_is_missing_and_nothing_else(mixed: Path, small_b
     summary = synthesize_archive(_request(mixed, lift=Lift(simulated=True, force=True)), bundle_root=small_bundle)
     assert (summary.done, summary.finished_before) == (3, 3)  # 1.1, the simulated one, what was gone
     assert [r["series"] for r in summary.failures] == ["empty"]
-    assert not (out / "exam" / ".1.1.partial-x").exists() and len(list((out / "exam" / "1.1").iterdir())) == 13
+    assert not (out / "exam" / ".1.1.partial-x").exists() and len(list((out / "exam" / "1.1").iterdir())) == 14
     changed = {path.relative_to(out).parts[:2] for path, when in before.items() if path.stat().st_mtime_ns != when}
     assert changed == {("results.jsonl",), ("exam", "1.1"), ("exam", "study.json")}
 
@@ -117,6 +118,16 @@ def test_shards_make_each_series_once(series_list: SeriesList, small_bundle: Pat
     names = [r["series"] for n in (1, 2, 3) for r in _results(tmp_path / "out", f"results-{n}-of-3.jsonl")]
     assert sorted(names) == [f"series/k{n:03d}" for n in range(7)]
     assert synthesize_archive(_request(manifest), bundle_root=small_bundle).finished_before == 7
+
+
+def test_what_products_show_is_the_run_s_choice(mixed: Path, small_bundle: Path, tmp_path: Path) -> None:
+    request = _request(mixed, target=None, show=Presentation(mark=False, summary=False, identifiers=True))
+    synthesize_archive(request, bundle_root=small_bundle)
+    folder = tmp_path / "out" / "back"
+    assert "NOBODY" in (folder / "report.html").read_text() and "NOBODY" not in (folder / "report.json").read_text()
+    assert not (folder / "summary.dcm").exists()
+    report = json.loads((folder / "report.json").read_text())
+    assert report["series"][0]["decisions"]["Mark"] == "left out as asked for"
 
 
 def test_a_disk_that_was_full_for_a_moment_costs_an_attempt(

@@ -15,6 +15,7 @@ from scripts.archive.run import ArchiveRequest, Summary
 from scripts.cli.app import main
 from scripts.cli.packed_synthesis import arguments_of
 from scripts.cli.progress import _lines
+from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.selection import Lift
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,15 +47,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ArchiveRequest]:
 def test_options_reach_the_request_and_a_package(asked: list[ArchiveRequest]) -> None:
     line = "synthesize --all --manifest m.csv -o out --to PD --format nifti --device cpu --engine ray --address auto"
     assert (
-        main([*line.split(), "--shard", "2/3", "--workers", "4", "--retries", "0", "--accept-simulated", "--site", "s"])
+        main([*line.split(), "--shard", "2/3", "--workers", "4", "--retries", "0", "--accept-simulated", "--site", "s",
+              "--no-mark", "--identifiers"])
         == 0
-    )
+    )  # fmt: skip
     assert main(["synthesize", *arguments_of(asked[0], None)]) == 0
     assert main("synthesize --all --manifest m.csv -o out".split()) == 0
     expected = ArchiveRequest(
         *(Path("m.csv"), Path("out"), "PD", ("nifti",), "cpu", Lift(simulated=True), "ray", "auto", "2/3", 4),
         site=Path("s"),
         retries=0,
+        show=Presentation(mark=False, identifiers=True),
     )
     assert asked == [expected, expected, ArchiveRequest(Path("m.csv"), Path("out"))]
 

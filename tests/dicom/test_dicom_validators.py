@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
 import shutil
@@ -17,8 +18,12 @@ import pydicom
 import pytest
 
 from scripts.dicom.index import index_series
+from scripts.dicom.inherited import read_source
+from scripts.dicom.instance import save_instance
 from scripts.dicom.read import read_stack
 from scripts.dicom.study import SimulatedSeries, write_simulated_study
+from scripts.dicom.summary import derive_summary
+from scripts.dicom.values import quiet
 from scripts.dicom.write import Provenance, derive_series, save_series
 
 pytestmark = pytest.mark.validators
@@ -69,6 +74,15 @@ def corners(files: list[Path], folder: Path) -> np.ndarray:
     image = nibabel.as_closest_canonical(nibabel.load(made[0]))
     ends = itertools.product(*((0, size - 1) for size in image.shape[:3]))
     return np.array([image.affine @ [*end, 1] for end in ends])[:, :3]
+
+
+def off(seen: np.ndarray, files: list[Path]) -> float:
+    """How far in mm the corners that dcm2niix sees lie from where our own reader sees them."""
+    volume = read_stack(files)
+    last = np.array(volume.array.shape) - 1
+    ours = np.array([volume.affine_lps @ [*(last * end), 1] for end in itertools.product((0, 1), repeat=3)])[:, :3]
+    ours *= (-1, -1, 1)  # LPS to RAS
+    return float(np.linalg.norm(ours[:, None] - seen[None], axis=2).min(axis=1).max())
 
 
 @pytest.fixture
@@ -133,13 +147,7 @@ def test_dcm2niix_sees_source_and_derived_in_one_place(
     sources, derived = derive(files, tmp_path / "derived", provenance)
     one, other = corners(sources, tmp_path / "a"), corners(derived, tmp_path / "b")
     assert np.linalg.norm(one - other, axis=1).max() < 1e-3
-    # and where our own reader sees them: LPS to RAS turns two signs
-    volume = read_stack(derived)
-    last = np.array(volume.array.shape) - 1
-    ours = np.array([volume.affine_lps @ [*(last * end), 1] for end in itertools.product((0, 1), repeat=3)])[:, :3]
-    ours *= (-1, -1, 1)
-    nearest = np.linalg.norm(ours[:, None] - other[None], axis=2).min(axis=1)
-    assert nearest.max() < 1e-3
+    assert off(other, derived) < 1e-3
 
 
 def test_dcm2niix_notices_a_moved_series(knee_series: Series, tmp_path: Path, edit: Edit) -> None:
@@ -149,6 +157,76 @@ def test_dcm2niix_notices_a_moved_series(knee_series: Series, tmp_path: Path, ed
         x, y, z = map(float, pydicom.dcmread(file).ImagePositionPatient)
         edit(file, ImagePositionPatient=[f"{x + 0.01:.6f}", f"{y:.6f}", f"{z:.6f}"])
     assert np.linalg.norm(one - corners(files, tmp_path / "b"), axis=1).max() > 1e-3
+
+
+def test_an_enhanced_series(
+    knee_series: Series, enhanced: Callable[..., Path], tmp_path: Path, provenance: Provenance
+) -> None:
+    """Two echoes in one file, of which one is used; the source describes itself badly, what is derived does not."""
+    files = knee_series(slices=6, acquired=True)
+    file = enhanced(tmp_path / "e.dcm", files * 2, echo_times=[30.0] * 6 + [80.0] * 6, Laterality="L")
+    stack = min(index_series([file]), key=lambda stack: stack.echo_time or 0)
+    _, (derived,) = derive(list(stack.files), tmp_path / "derived", provenance)
+    status, errors = verify(derived)
+    assert status == 0 and [error for error in errors if TOO_NEW not in error] == []
+    assert entities([file, derived]) == (0, "")
+    seen = corners([derived], tmp_path / "a")
+    assert off(seen, [derived]) < 1e-3 and off(seen, list(stack.files)) < 1e-3
+    edit_frames(derived)
+    status, errors = verify(derived)
+    assert status == 1 and any("PlanePositionSequence" in error for error in errors)
+
+
+@pytest.mark.parametrize("kind", ["classic", "enhanced"])
+def test_the_summary_page_beside_both_series(
+    knee_series: Series, enhanced: Callable[..., Path], tmp_path: Path, provenance: Provenance, kind: str, edit: Edit
+) -> None:
+    files = knee_series(acquired=True)
+    if kind == "enhanced":
+        files = [enhanced(tmp_path / "e.dcm", files, Laterality="L")]
+    sources, derived = derive(files, tmp_path / "derived", provenance)
+    datasets = [pydicom.dcmread(file) for file in derived]
+    picture = np.zeros((64, 80), np.uint8)
+    summary = tmp_path / "summary.dcm"
+    save_instance(
+        derive_summary(read_source(sources[0]), datasets, picture, "PDFS", provenance, identified=False), summary
+    )
+    status, errors = verify(summary)
+    assert status == 0 and [error for error in errors if TOO_NEW not in error] == []
+    assert entities([*files, *derived, summary]) == (0, "")
+    edit(summary, ConversionType=..., StudyDate="20200101")
+    status, errors = verify(summary)
+    assert status == 1 and any("ConversionType" in error for error in errors)
+    assert entities([*files, *derived, summary])[0] == 1
+
+
+def edit_frames(file: Path) -> None:
+    dataset = pydicom.dcmread(file)
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        del frame.PlanePositionSequence
+    dataset.save_as(file)
+
+
+@pytest.mark.real_data
+def test_a_real_enhanced_header(real_data: Path, tmp_path: Path, provenance: Provenance) -> None:
+    """Its 19 frames show one slice of a moving knee; here they are laid side by side."""
+    source = next((real_data / "weasis" / "enhanced_knee").glob("*.14677.dcm"))
+    with quiet():  # its own description is too long
+        dataset = pydicom.dcmread(source)
+        dataset.SeriesDescription = "PD sag"
+    place = dataset.SharedFunctionalGroupsSequence[0].PlanePositionSequence
+    del dataset.SharedFunctionalGroupsSequence[0].PlanePositionSequence
+    for index, frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        frame.PlanePositionSequence = copy.deepcopy(place)
+        frame.PlanePositionSequence[0].ImagePositionPatient[0] = f"{6.5 * index:.5f}"
+    dataset.save_as(tmp_path / "e.dcm")
+    (stack,) = index_series([tmp_path / "e.dcm"])
+    _, (derived,) = derive(list(stack.files), tmp_path / "derived", provenance)
+    assert verify(tmp_path / "e.dcm") == (0, set())
+    status, errors = verify(derived)
+    assert status == 0 and [error for error in errors if TOO_NEW not in error] == []
+    seen = corners([derived], tmp_path / "a")
+    assert off(seen, [derived]) < 1e-3 and off(seen, list(stack.files)) < 1e-3
 
 
 @pytest.mark.real_data

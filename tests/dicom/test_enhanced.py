@@ -16,8 +16,7 @@ from pydicom.uid import RLELossless
 from scripts.dicom.files import frame_address, split_address
 from scripts.dicom.index import Stack, index_series
 from scripts.dicom.read import Volume, read_stack
-from scripts.dicom.write import Provenance, derive_series
-from scripts.errors import DecodeError, GateError, GeometryError
+from scripts.errors import DecodeError, GeometryError
 
 Series = Callable[..., list[Path]]
 Enhanced = Callable[..., Path]
@@ -173,14 +172,6 @@ def test_the_loader_takes_a_file_and_addresses(classic: list[Path], enhanced: En
     )
     assert (whole == plain).all() and (named == plain).all()
     assert whole.affine.allclose(plain.affine, atol=1e-6)
-
-
-def test_no_classic_series_is_derived_from_it(
-    classic: list[Path], enhanced: Enhanced, tmp_path: Path, provenance: Provenance
-) -> None:
-    stack = one(enhanced(tmp_path / "e.dcm", classic))
-    with pytest.raises(GateError, match="--format nifti"):
-        derive_series(stack.files, np.zeros((SLICES, 20, 24), np.uint16), "PDFS", provenance)
 
 
 def test_legacy_converted(classic: list[Path], tmp_path: Path) -> None:

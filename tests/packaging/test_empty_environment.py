@@ -97,7 +97,7 @@ def test_inference_with_the_shipped_weights(
         *(() if where == "root" else ("--bundle_root", unpacked)),
         cwd=unpacked if where == "root" else tmp_path,
     )
-    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 10
+    assert len(list((tmp_path / "out").rglob("0*.dcm"))) == 10
     assert len(list((tmp_path / "out").rglob("PDFS.nii.gz"))) == 1
 
 
@@ -108,7 +108,7 @@ def test_the_twins_run_too_and_need_no_root(unpacked: Path, alone: Run, knee_ser
         *("--dataset_dir", tmp_path / "in", "--output_dir", tmp_path / "out"),
         cwd=tmp_path,
     )
-    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 10
+    assert len(list((tmp_path / "out").rglob("0*.dcm"))) == 10
 
 
 def test_the_command_line_synthesises(unpacked: Path, alone: Run, knee_series: Series, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_it_synthesises_in_an_empty_environment(
         "version": "2.0.1",
         "weights_sha256": metadata["weights_sha256"],
     }
-    assert len(list((tmp_path / "out").glob("*.dcm"))) == 10
+    assert len(list((tmp_path / "out").glob("0*.dcm"))) == 10
     assert metadata["training"]["data"]["pairs"] == 8
 
 

@@ -114,4 +114,4 @@ def test_workflows_run_in_either_order(
     alone("-c", RUN_BOTH, folder, tmp_path / "in", tmp_path / "out", *names, cwd=tmp_path)
     assert (folder / "other" / "ran").read_text() == "5.0"
     (folder / "other" / "ran").unlink()
-    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 10
+    assert len(list((tmp_path / "out").rglob("0*.dcm"))) == 10

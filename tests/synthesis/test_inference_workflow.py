@@ -11,9 +11,11 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 
 from scripts.dicom.read import read_stack
+from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.run import Request, synthesize
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,13 +41,15 @@ def test_workflow_has_all_properties_and_answers_run() -> None:
             assert workflow.parser[run_id]
 
 
+@pytest.mark.parametrize("show", [{}, {"mark": False, "summary": False}, {"identifiers": True}], ids=str)
 def test_workflow_writes_what_the_command_line_writes(
-    knee_series: Callable[..., list[Path]], random_bundle: Path, tmp_path: Path
+    knee_series: Callable[..., list[Path]], random_bundle: Path, tmp_path: Path, show: dict[str, bool]
 ) -> None:
     from monai.bundle import ConfigWorkflow
 
     source = knee_series("data/study", acquired=True)
-    synthesize(Request((source[0].parent,), tmp_path / "direct"), bundle_root=random_bundle)
+    request = Request((source[0].parent,), tmp_path / "direct", show=Presentation(**show))
+    synthesize(request, bundle_root=random_bundle)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         workflow = ConfigWorkflow(
@@ -57,15 +61,23 @@ def test_workflow_writes_what_the_command_line_writes(
             output_dir=str(tmp_path / "out"),
             checkpoint=str(random_bundle / "models" / "model.pt"),
             bundle_root=str(random_bundle),
+            **show,
         )
         workflow.initialize()
         workflow.run()
     made = tmp_path / "out" / "study"
     assert sorted(p.name for p in made.iterdir()) == sorted(p.name for p in (tmp_path / "direct").iterdir())
     for folder in (made, tmp_path / "direct"):
-        assert len(list(folder.glob("*.dcm"))) == 10
-    one, other = (read_stack(sorted(f.glob("*.dcm"))).array for f in (made, tmp_path / "direct"))
+        assert len(list(folder.glob("0*.dcm"))) == 10
+    one, other = (read_stack(sorted(f.glob("0*.dcm"))).array for f in (made, tmp_path / "direct"))
     np.testing.assert_array_equal(one, other)
+    first, second = (
+        [(d.SOPInstanceUID, d.DerivationDescription, d.get("BurnedInAnnotation")) for d in map(pydicom.dcmread, files)]
+        for files in (sorted(f.glob("*.dcm")) for f in (made, tmp_path / "direct"))
+    )
+    assert first == second
+    named = ["NOBODY" in (folder / "report.html").read_text() for folder in (made, tmp_path / "direct")]
+    assert named == [show.get("identifiers", False)] * 2
     a, b = (nibabel.load(f / "PDFS.nii.gz") for f in (made, tmp_path / "direct"))
     np.testing.assert_array_equal(a.affine, b.affine)
 

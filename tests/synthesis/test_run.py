@@ -33,7 +33,7 @@ Series = Callable[..., list[Path]]
 
 
 def _series(folder: Path) -> np.ndarray:
-    return read_stack(sorted(folder.glob("*.dcm"))).array
+    return read_stack(sorted(folder.glob("0*.dcm"))).array
 
 
 def _save_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray) -> Path:
@@ -51,9 +51,16 @@ def test_dicom_gives_a_derived_series_a_volume_and_a_report(
     report = synthesize(Request((source[0].parent,), out), bundle_root=random_bundle)
 
     instances = [f"{n:04d}.dcm" for n in range(1, 11)]
-    assert sorted(p.name for p in out.iterdir()) == sorted([*instances, "PDFS.nii.gz", "report.html", "report.json"])
+    assert sorted(p.name for p in out.iterdir()) == sorted(
+        [*instances, "summary.dcm", "PDFS.nii.gz", "report.html", "report.json"]
+    )
     assert json.loads((out / "report.json").read_text()) == report
-    assert report["series"][0]["products"]["dicom"] == instances
+    assert report["series"][0]["products"] == {
+        "dicom": instances,
+        "nifti": "PDFS.nii.gz",
+        "page": "report.html",
+        "summary": "summary.dcm",
+    }
     for name, file in zip(instances, source, strict=True):
         derived, original = pydicom.dcmread(out / name), pydicom.dcmread(file)
         assert derived.ImagePositionPatient == original.ImagePositionPatient
@@ -119,7 +126,7 @@ def test_all_numbers_instances_through_and_labels_the_rest(
     uids = [pydicom.dcmread(out / f"{n:04d}.dcm").SeriesInstanceUID for n in range(1, 21)]
     assert len(set(uids[:10])) == len(set(uids[10:])) == 1 and uids[0] != uids[10]
     for label in ("1.1", "2.1"):
-        assert (out / f"PDFS_{label}.nii.gz").exists()
+        assert (out / f"PDFS_{label}.nii.gz").exists() and (out / f"summary_{label}.dcm").exists()
         assert f"report_{label}.html" in (out / "report.html").read_text()
     assert not [p for p in out.iterdir() if p.is_dir()]
 
