@@ -62,7 +62,7 @@ class Model(Transforms):
     Args:
         facts: identity of the weights.
         device: where the network runs.
-        network: the network in evaluation mode, weights loaded.
+        network: the network in evaluation mode, weights loaded; not on the device yet, where there may be no room.
         inferer: called with a volume (B, 1, D, H, W) and the network.
     """
 
@@ -146,7 +146,7 @@ def load_model(target: str, device: str = "auto", root: Path | None = None, chec
     return Model(
         facts=facts,
         device=where,
-        network=network.to(where).eval(),
+        network=network.eval(),
         inferer=parser.get_parsed_content("inferer"),
         preprocessing=parser.get_parsed_content("preprocessing"),
         postprocessing=parser.get_parsed_content("postprocessing"),

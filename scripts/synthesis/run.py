@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("dicom", "nifti")
 DEFAULT_TARGET = "PDFS"
+NO_GPU_MEMORY = "The GPU had no memory for a single slice, so the processor did the synthesis."
 
 _NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
@@ -79,13 +80,17 @@ def synthesize(request: Request, progress: Progress | None = None, bundle_root: 
     check_writable(request.out)
     with refusals_unwrapped():
         model = load_model(jobs[0].target, request.device, bundle_root)
-        items = [finish(job, predict(model, job.loadable, tell), model) for job in jobs]
+        items, devices = [], []
+        for job in jobs:
+            data = predict(model, job.loadable, tell)
+            items.append(finish(job, data, model))
+            devices.append(data["device"])
 
         # Late, like everything that brings in MONAI: a refusal comes at once.
         from scripts.synthesis.products import write_products
 
         tell("writing", 0, 1)
-        facts = {"Device": model.device.type, "Seconds": f"{time.monotonic() - started:.1f}"}
+        facts = {"Device": ", ".join(dict.fromkeys(devices)), "Seconds": f"{time.monotonic() - started:.1f}"}
         with staged_output(request.out) as stage:
             report = write_products(stage, items, model.facts, formats, facts)
     tell("writing", 1, 1)
@@ -222,17 +227,24 @@ def predict(model: Model, source: str | list[str], tell: Progress) -> dict[str, 
 
     Returns:
         The preprocessing's dictionary: ``image`` is what the network saw, ``pred`` what it made of it, both
-        (1, slices, rows, columns) in display orientation and on the fixed scale, ``pred`` on the CPU.
+        (1, slices, rows, columns) in display orientation and on the fixed scale, ``pred`` on the CPU; and the rest of
+        what `infer` gives.
 
     Raises:
         ArithmeticError: the network gave values that are not finite.
     """
     data = model.preprocessing({"image": source})
-    return data | {"pred": infer(model, data["image"], tell)}
+    return data | infer(model, data["image"], tell)
 
 
-def infer(model: Model, image: torch.Tensor, tell: Progress) -> torch.Tensor:
-    """The network's part of `predict`: a preprocessed volume to its synthesis, both (1, slices, rows, columns).
+def infer(model: Model, image: torch.Tensor, tell: Progress) -> dict[str, Any]:
+    """The network's part of `predict`: a preprocessed volume (1, slices, rows, columns) to its synthesis.
+
+    Where a GPU has no memory for a single slice, the processor does the whole volume: every voxel is then what a run
+    on the processor gives.
+
+    Returns:
+        ``pred`` (same shape), ``device`` that made it, and ``notes``: one sentence each, for the warnings.
 
     Raises:
         ArithmeticError: the network gave values that are not finite.
@@ -240,9 +252,30 @@ def infer(model: Model, image: torch.Tensor, tell: Progress) -> torch.Tensor:
     import torch
     from monai.data import MetaTensor
 
+    from scripts.inferers import is_out_of_device_memory
+
     plain = image.as_tensor() if isinstance(image, MetaTensor) else image
+    device, processor = model.device, torch.device("cpu")
+    notes: list[str] = []
+    try:
+        pred = _infer_on(device, model, plain, tell)
+    except RuntimeError as error:
+        if device == processor or not is_out_of_device_memory(error):
+            raise
+        notes.append(NO_GPU_MEMORY)
+    if notes:  # here, where the exception no longer holds on to what lies on the GPU
+        device = processor
+        pred = _infer_on(device, model, plain, tell)
+    if not bool(torch.isfinite(pred).all()):
+        raise ArithmeticError("the network gave values that are not finite")
+    return {"pred": pred, "device": device.type, "notes": notes}
+
+
+def _infer_on(device: torch.device, model: Model, image: torch.Tensor, tell: Progress) -> torch.Tensor:
+    import torch
+
     # Contiguous, as a data loader hands it over: the layout chooses the kernels, and with them the last digit.
-    volume = plain[None].contiguous().to(model.device)
+    volume = image[None].contiguous().to(device)
     slices, done = image.shape[1], 0
     tell("synthesising", 0, slices)
 
@@ -251,15 +284,13 @@ def infer(model: Model, image: torch.Tensor, tell: Progress) -> torch.Tensor:
         done += inputs[0].shape[0]
         tell("synthesising", min(done, slices), slices)
 
-    hook = model.network.register_forward_hook(advance)
+    network = model.network.to(device)
+    hook = network.register_forward_hook(advance)
     try:
         with torch.inference_mode():
-            pred = model.inferer(volume, model.network)[0].float().cpu()
+            return model.inferer(volume, network)[0].float().cpu()
     finally:
         hook.remove()
-    if not bool(torch.isfinite(pred).all()):
-        raise ArithmeticError("the network gave values that are not finite")
-    return pred
 
 
 def finish(job: Job, data: Mapping[str, Any], transforms: Transforms) -> Synthesis:
@@ -269,4 +300,5 @@ def finish(job: Job, data: Mapping[str, Any], transforms: Transforms) -> Synthes
         GeometryError: the synthesis does not lie on its source's voxels.
     """
     pred = transforms.postprocessing(data)["pred"]
-    return assemble(job, data["image"], pred, transforms.preprocessing, data["result"]["warnings"])
+    item = assemble(job, data["image"], pred, transforms.preprocessing, data["result"]["warnings"])
+    return replace(item, warnings=(*item.warnings, *data["notes"]))
