@@ -11,6 +11,8 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 
+from scripts.devices import has_fast_bfloat16, is_out_of_device_memory
+
 logger = logging.getLogger(__name__)
 
 
@@ -89,22 +91,3 @@ class SliceStackInferer(Inferer):
     def sources(self, volumes: torch.Tensor) -> torch.Tensor:
         """What the network is given for each slice: volumes ``(B, 1, D, H, W)`` to ``(B * D, 1, H, W)``."""
         return volumes.transpose(1, 2).flatten(0, 1)
-
-
-def is_out_of_device_memory(error: BaseException) -> bool:
-    """Whether a GPU had no memory left: its allocator's own exception, or what CUDA and its libraries say instead."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    words = ("CUDA error: out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware: AVX-512 BF16 or AMX on a CPU, Ampere or later on a GPU."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        from torch.backends import cpu
-
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and "AVX512" in cpu.get_cpu_capability()
-    return False

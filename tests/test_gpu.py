@@ -21,7 +21,7 @@ from scripts.losses import CrossContrastLoss
 from scripts.networks import CrossContrastNet
 from scripts.simulation.study import draw_study, simulate_study
 from scripts.synthesis.bundle import Model, ModelFacts
-from scripts.synthesis.run import NO_GPU_MEMORY, infer
+from scripts.synthesis.inference import NO_GPU_MEMORY, infer
 
 CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
 pytestmark = [

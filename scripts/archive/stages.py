@@ -29,9 +29,11 @@ from scripts.errors import (
     describe_unforeseen,
     refusal,
 )
+from scripts.software import default_root
 from scripts.synthesis.bundle import Model, ModelFacts, Transforms, load_model, load_transforms, read_facts
+from scripts.synthesis.inference import infer
 from scripts.synthesis.jobs import Job
-from scripts.synthesis.run import Request, find_jobs, finish, infer, refusals_unwrapped
+from scripts.synthesis.run import Request, find_jobs, finish, refusals_unwrapped
 from scripts.synthesis.selection import Lift
 from scripts.synthesis.staging import staged_output
 
@@ -194,8 +196,8 @@ def read(settings: Settings, series: Series) -> tuple[None, dict[str, Any]]:
 
 def write(
     settings: Settings, series: Series, facts: Mapping[str, str], data: Mapping[str, Any], made: Mapping[str, Any]
-) -> tuple[None, None]:
-    """Write all products of a series, or nothing.
+) -> tuple[list[str], None]:
+    """Write all products of a series, or nothing; gives the warnings that they hold.
 
     Args:
         settings: of the run.
@@ -212,8 +214,8 @@ def write(
     transforms = _transforms(series.job.target, settings.bundle_root)
     item = finish(series.job, {**data, **made}, transforms)
     with staged_output(settings.out / series.name) as stage:
-        write_products(stage, [item], settings.facts, series.formats, facts)
-    return None, None
+        report = write_products(stage, [item], settings.facts, series.formats, facts)
+    return report["series"][0]["warnings"], None
 
 
 class Device:
@@ -249,7 +251,7 @@ class Device:
         return None, None
 
     def infer(self, target: str, data: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-        """Run the network over what `read` gave, see `scripts.synthesis.run.infer`."""
+        """Run the network over what `read` gave, see `scripts.synthesis.inference.infer`."""
         if target not in self.models:
             self.models[target] = load_model(target, self.device, self.settings.bundle_root)
         model = self.models[target]
@@ -259,8 +261,6 @@ class Device:
 
 def read_facts_of(bundle_root: Path | None) -> ModelFacts:
     """Name and hash of a bundle's weights, by default of the one this package belongs to."""
-    from scripts.synthesis.bundle import default_root
-
     return read_facts(default_root() if bundle_root is None else bundle_root)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors import UsageError, WeightsError
+from scripts.software import default_root
 
 if TYPE_CHECKING:
     import torch
@@ -70,12 +71,6 @@ class Model(Transforms):
     device: torch.device
     network: torch.nn.Module
     inferer: Callable[..., torch.Tensor]
-
-
-def default_root() -> Path:
-    """The bundle that this package belongs to: its parent when packed, ``bundle`` beside it in the repository."""
-    parent = Path(__file__).resolve().parents[2]
-    return parent if (parent / "configs" / "inference.yaml").is_file() else parent / "bundle"
 
 
 def read_facts(root: Path, checkpoint: Path | None = None) -> ModelFacts:

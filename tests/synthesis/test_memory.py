@@ -21,7 +21,8 @@ from scripts.errors import OutOfMemory
 from scripts.inferers import SliceStackInferer
 from scripts.synthesis import run
 from scripts.synthesis.bundle import Model, load_model
-from scripts.synthesis.run import NO_GPU_MEMORY, Request, synthesize
+from scripts.synthesis.inference import NO_GPU_MEMORY
+from scripts.synthesis.run import Request, synthesize
 
 GPU, PROCESSOR = torch.device("cpu", 0), torch.device("cpu")
 NO_MEMORY = [

@@ -23,6 +23,7 @@ from scripts.errors import (
     UsageError,
     WeightsError,
 )
+from scripts.software import software_block
 from scripts.synthesis import run
 from scripts.synthesis.bundle import load_model
 from scripts.synthesis.run import Request, synthesize
@@ -54,6 +55,7 @@ def test_dicom_gives_a_derived_series_a_volume_and_a_report(
     assert sorted(p.name for p in out.iterdir()) == sorted([*instances, "PDFS.nii.gz", "report.html", "report.json"])
     assert json.loads((out / "report.json").read_text()) == report
     assert report["series"][0]["products"]["dicom"] == instances
+    assert report["software"] == software_block(report["model"])
     for name, file in zip(instances, source, strict=True):
         derived, original = pydicom.dcmread(out / name), pydicom.dcmread(file)
         assert derived.ImagePositionPatient == original.ImagePositionPatient
