@@ -16,8 +16,8 @@ from monai.inferers import Inferer
 from monai.utils.enums import CommonKeys as Keys
 
 from scripts.body import body_mask
+from scripts.devices import has_fast_bfloat16
 from scripts.errors import UsageError
-from scripts.inferers import has_fast_bfloat16
 from scripts.losses import TERMS, CrossContrastLoss
 from scripts.metrics.body import fill_body
 from scripts.networks import CrossContrastNet

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
+
+from scripts.devices import has_fast_bfloat16, is_out_of_device_memory
+
+logger = logging.getLogger(__name__)
 
 
 class SliceStackInferer(Inferer):
@@ -17,7 +22,8 @@ class SliceStackInferer(Inferer):
     Args:
         contrasts: names of the two contrasts, domain ``a`` first, as the network was built with.
         target: contrast to synthesise; a call may name another.
-        batch_size: slices per forward pass; memory grows with it, results do not change.
+        batch_size: slices per forward pass; memory grows with it, results do not change. Where a GPU has no memory for
+            so many, the rest of the volume goes on with half of them, down to one.
         autocast: compute in bfloat16 where the device does it in hardware.
         progress: called with the number of slices done after each batch.
     """
@@ -63,27 +69,25 @@ class SliceStackInferer(Inferer):
         stack = self.sources(inputs)
         dtype = torch.bfloat16
         use = self.autocast and has_fast_bfloat16(inputs.device)
-        out = []
+        out: list[torch.Tensor] = []
+        done, at_once = 0, self.batch_size
         with torch.no_grad(), torch.autocast(inputs.device.type, dtype=dtype, enabled=use):
-            for start in range(0, len(stack), self.batch_size):
-                batch = stack[start : start + self.batch_size].float()
+            while done < len(stack):
+                batch = stack[done : done + at_once].float()
                 batch = batch.contiguous(memory_format=torch.channels_last)
-                out.append(network(batch, index).float().clamp_min(0))
+                try:
+                    out.append(network(batch, index).float().clamp_min(0))
+                except RuntimeError as error:
+                    if len(batch) == 1 or not is_out_of_device_memory(error):
+                        raise
+                    at_once = len(batch) // 2
+                    logger.info("No memory for %d slices at once; going on with %d", len(batch), at_once)
+                    continue
+                done += len(batch)
                 if self.progress is not None:
-                    self.progress(min(start + self.batch_size, len(stack)))
+                    self.progress(done)
         return torch.cat(out).unflatten(0, (volumes, depth)).transpose(1, 2).contiguous()
 
     def sources(self, volumes: torch.Tensor) -> torch.Tensor:
         """What the network is given for each slice: volumes ``(B, 1, D, H, W)`` to ``(B * D, 1, H, W)``."""
         return volumes.transpose(1, 2).flatten(0, 1)
-
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware: AVX-512 BF16 or AMX on a CPU, Ampere or later on a GPU."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        from torch.backends import cpu
-
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and "AVX512" in cpu.get_cpu_capability()
-    return False

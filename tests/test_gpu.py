@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from scripts.inferers import SliceStackInferer
 from scripts.losses import CrossContrastLoss
 from scripts.networks import CrossContrastNet
 from scripts.simulation.study import draw_study, simulate_study
+from scripts.synthesis.bundle import Model, ModelFacts
+from scripts.synthesis.inference import NO_GPU_MEMORY, infer
 
 CONFIGS = Path(__file__).resolve().parents[1] / "bundle" / "configs"
 pytestmark = [
@@ -40,6 +43,52 @@ def test_synthesis_on_the_gpu_is_that_of_the_cpu() -> None:
     expected = infer(volume, net)
     found = infer(volume.cuda(), net.cuda()).cpu()
     torch.testing.assert_close(found, expected, atol=2e-3, rtol=0)
+
+
+@pytest.fixture
+def memory_for() -> Iterator[Callable[[int], None]]:
+    """A function that leaves this process so many bytes of the GPU; all of it again at the end."""
+
+    def limit(size: int) -> None:
+        torch.cuda.empty_cache()
+        torch.cuda.set_per_process_memory_fraction(size / torch.cuda.get_device_properties(0).total_memory)
+
+    yield limit
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def on_gpu(batch_size: int, progress: Callable[[int], None] | None = None) -> Model:
+    inferer = SliceStackInferer(["PD", "PDFS"], batch_size=batch_size, progress=progress)
+    facts = ModelFacts("network", "0", "")
+    return Model(dict, dict, facts, torch.device("cuda"), network().eval(), inferer)  # type: ignore[arg-type]
+
+
+def quietly(text: str, done: int, total: int) -> None:
+    pass
+
+
+def test_a_batch_that_does_not_fit_is_halved(memory_for: Callable[[int], None]) -> None:
+    volume, taken = torch.rand(1, 8, 384, 320), {}
+    for batch_size in (1, 8):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        expected = infer(on_gpu(batch_size), volume, quietly)["pred"]
+        taken[batch_size] = torch.cuda.max_memory_reserved()
+    assert taken[1] < taken[8]
+    memory_for((taken[1] + taken[8]) // 2)
+    done: list[int] = []
+    made = infer(on_gpu(8, done.append), volume, quietly)
+    assert made["device"] == "cuda" and not made["notes"] and len(done) > 1
+    torch.testing.assert_close(made["pred"], expected, atol=2e-2, rtol=0)  # other kernels, in bfloat16
+
+
+def test_a_gpu_without_room_for_one_slice_leaves_the_volume_to_the_processor(memory_for: Callable[[int], None]) -> None:
+    volume, model = torch.rand(1, 3, 96, 80), on_gpu(4)
+    plain = infer(Model(**{**vars(model), "device": torch.device("cpu")}), volume, quietly)
+    memory_for(0)
+    made = infer(model, volume, quietly)
+    assert made["device"] == "cpu" and made["notes"] == [NO_GPU_MEMORY]
+    assert torch.equal(made["pred"], plain["pred"])
 
 
 def test_a_study_on_the_gpu_is_that_of_the_cpu() -> None:

@@ -17,6 +17,7 @@ from scripts.archive.engine import Call, Engine, Lost
 from scripts.archive.manifest import Line
 from scripts.archive.stages import Failure, Found, Note, Series, Settings, find, read, write
 from scripts.errors import KneeSynthError, WeightsError
+from scripts.synthesis.jobs import Job
 
 # Series per device.
 READ_AHEAD = 2
@@ -39,6 +40,8 @@ class Outcome:
         finished_before: series of the line that had nothing left to do.
         seconds: by stage.
         worker: host and process of the network.
+        job: what the series is made of; None where none was found.
+        warnings: of its report, or what is known of them before there is one.
         line_ended: whether nothing of the line is left to do.
     """
 
@@ -50,6 +53,8 @@ class Outcome:
     finished_before: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     worker: str = ""
+    job: Job | None = None
+    warnings: tuple[str, ...] = ()
     line_ended: bool = False
 
 
@@ -185,7 +190,10 @@ class Pipeline(Generic[Call]):
     def _after_write(self, call: Call, task: _Task) -> Iterator[Outcome]:
         note = self._note(call)
         task.seconds["write"] = note.seconds
-        yield self._outcome(task) if note.failure is None else self._failed(task, note.failure)
+        if note.failure is not None:
+            yield self._failed(task, note.failure)
+            return
+        yield replace(self._outcome(task), warnings=tuple(note.value or ()))
 
     def _lost(self, worker: int) -> Outcome:
         """A worker died: what it was at has failed, what it had queued goes to another as if it had not been."""
@@ -222,4 +230,6 @@ class Pipeline(Generic[Call]):
             self.open[task.line.number] = left
         seconds = {stage: round(value, 3) for stage, value in task.seconds.items()}
         outcome = Outcome(task.name, task.line, task.attempt, failure, again, seconds=seconds, worker=task.worker)
+        if task.series is not None:
+            outcome = replace(outcome, job=task.series.job, warnings=task.series.job.warnings)
         return replace(outcome, line_ended=not left)

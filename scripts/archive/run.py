@@ -7,7 +7,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,9 @@ from scripts.archive.manifest import Line, read_manifest, shard
 from scripts.archive.stages import Settings, read_facts_of
 from scripts.errors import KneeSynthError, SeriesNotMade, UsageError
 from scripts.synthesis.presentation import Presentation
+from scripts.software import default_root, software_block
+from scripts.synthesis.audit import INTERRUPTED, Trail, audited
+from scripts.synthesis.inference import Progress
 from scripts.synthesis.run import check_formats
 from scripts.synthesis.selection import Lift
 from scripts.synthesis.staging import PROGRAM, check_writable
@@ -27,14 +30,11 @@ if TYPE_CHECKING:
 ENGINES = ("local", "ray")
 DEVICES = ("auto", "cpu", "cuda")
 
-#: Called with what is being done, steps done, and steps in all.
-Progress = Callable[[str, int, int], None]
-
 
 class Interrupted(KneeSynthError):
     """The keyboard or a scheduler ended a run that goes on when it is started again."""
 
-    exit_code = 130
+    exit_code = INTERRUPTED
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class ArchiveRequest:
         site: file of what the site's own series names mean, see `scripts.dicom.site`.
         retries: further attempts at a series that failed for a reason that may pass.
         show: what the products show besides the synthesis.
+        audit: file to append a line of what became of each series to, see `scripts.synthesis.audit`.
     """
 
     manifest: Path
@@ -70,6 +71,7 @@ class ArchiveRequest:
     site: Path | None = None
     retries: int = 2
     show: Presentation = field(default_factory=Presentation)
+    audit: Path | None = None
 
 
 @dataclass
@@ -84,6 +86,7 @@ class Summary:
         failures: records of `Results` of the series, or lines, that were not made.
         seconds: from the first series to the last; start-up does not count.
         device_busy: share of that time in which networks were at work, over all of them.
+        software: see `scripts.software.software_block`; of this machine.
     """
 
     lines: int
@@ -93,6 +96,7 @@ class Summary:
     failures: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     device_busy: float = 0.0
+    software: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The same for machines, with the exit code: 0 where every series is there."""
@@ -124,11 +128,15 @@ def synthesize_archive(
     Raises:
         KneeSynthError: the run cannot be done as it was asked for, or cannot go on.
     """
+    with audited(request.audit, bundle_root or default_root(), request.target) as trail:
+        return _synthesize(request, trail, progress or (lambda text, done, total: None), bundle_root)
+
+
+def _synthesize(request: ArchiveRequest, trail: Trail, tell: Progress, bundle_root: Path | None) -> Summary:
     from scripts.archive.pipeline import Pipeline
     from scripts.archive.results import Results, results_name
     from scripts.dicom.site import load_site
 
-    tell = progress or (lambda text, done, total: None)
     _check(request)
     lines = read_manifest(request.manifest, request.target)
     lines = lines if request.shard is None else shard(lines, request.shard)
@@ -139,6 +147,7 @@ def synthesize_archive(
         load_site(site)  # refused here, once, and not for each line
     settings = Settings(out, read_facts_of(bundle_root), request.formats, request.lift, site, bundle_root, request.show)
     summary, left = _plan(lines, settings, results_name(request.shard))
+    summary.software = software_block(vars(settings.facts))
     if not left:
         return summary
     with (
@@ -158,6 +167,8 @@ def synthesize_archive(
                         summary.done += outcome.failure is None
                         if outcome.failure is not None and not outcome.again:
                             summary.failures.append(record)
+                        if not outcome.again:
+                            trail.add(record["exit_code"], outcome.job, outcome.warnings, sum(outcome.seconds.values()))
                     tell("lines of the manifest", ended, len(left))
         except KeyboardInterrupt as error:
             raise Interrupted(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scripts.archive.finished import is_finished, remember_study
 from scripts.archive.manifest import Line
@@ -29,15 +29,14 @@ from scripts.errors import (
     describe_unforeseen,
     refusal,
 )
+from scripts.software import default_root
 from scripts.synthesis.bundle import Model, ModelFacts, Transforms, load_model, load_transforms, read_facts
+from scripts.synthesis.inference import infer
 from scripts.synthesis.jobs import Job
 from scripts.synthesis.presentation import Presentation
-from scripts.synthesis.run import Request, find_jobs, finish, infer, refusals_unwrapped
+from scripts.synthesis.run import Request, find_jobs, finish, refusals_unwrapped
 from scripts.synthesis.selection import Lift
 from scripts.synthesis.staging import staged_output
-
-if TYPE_CHECKING:
-    import torch
 
 # Another attempt may end otherwise: a crash, a full or absent disk, memory that something else held.
 _TRANSIENT = (KneeSynthError.exit_code, OutputError.exit_code, OutOfMemory.exit_code)
@@ -200,16 +199,16 @@ def read(settings: Settings, series: Series) -> tuple[None, dict[str, Any]]:
 
 
 def write(
-    settings: Settings, series: Series, facts: Mapping[str, str], data: Mapping[str, Any], pred: torch.Tensor
-) -> tuple[None, None]:
-    """Write all products of a series, or nothing.
+    settings: Settings, series: Series, facts: Mapping[str, str], data: Mapping[str, Any], made: Mapping[str, Any]
+) -> tuple[list[str], None]:
+    """Write all products of a series, or nothing; gives the warnings that they hold.
 
     Args:
         settings: of the run.
         series: what it is.
         facts: about its making, for page and report.
         data: what `read` gave.
-        pred: what the network made of it.
+        made: what `Device.infer` made of it.
 
     Raises:
         OutputError: they cannot be written.
@@ -217,10 +216,10 @@ def write(
     from scripts.synthesis.products import write_products
 
     transforms = _transforms(series.job.target, settings.bundle_root)
-    item = finish(series.job, {**data, "pred": pred}, transforms)
+    item = finish(series.job, {**data, **made}, transforms)
     with staged_output(settings.out / series.name) as stage:
-        write_products(stage, [item], settings.facts, series.formats, facts, settings.show)
-    return None, None
+        report = write_products(stage, [item], settings.facts, series.formats, facts, settings.show)
+    return report["series"][0]["warnings"], None
 
 
 class Device:
@@ -255,19 +254,17 @@ class Device:
             )
         return None, None
 
-    def infer(self, target: str, data: Mapping[str, Any]) -> tuple[dict[str, str], torch.Tensor]:
-        """Run the network over what `read` gave."""
+    def infer(self, target: str, data: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+        """Run the network over what `read` gave, see `scripts.synthesis.inference.infer`."""
         if target not in self.models:
             self.models[target] = load_model(target, self.device, self.settings.bundle_root)
         model = self.models[target]
-        pred = infer(model, data["image"], lambda text, done, total: None)
-        return {"device": model.device.type, "worker": f"{socket.gethostname()}:{os.getpid()}"}, pred
+        made = infer(model, data["image"], lambda text, done, total: None)
+        return {"device": made["device"], "worker": f"{socket.gethostname()}:{os.getpid()}"}, made
 
 
 def read_facts_of(bundle_root: Path | None) -> ModelFacts:
     """Name and hash of a bundle's weights, by default of the one this package belongs to."""
-    from scripts.synthesis.bundle import default_root
-
     return read_facts(default_root() if bundle_root is None else bundle_root)
 
 

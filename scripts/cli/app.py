@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from scripts.errors import KneeSynthError, OutOfMemory, describe_unforeseen
+from scripts.errors import KneeSynthError, OutOfMemory, UsageError, WeightsError, describe_unforeseen
 
 # In the order of the help page. A verb is offered when its module is there and defines a function of the same name.
 VERBS = ("synthesize", "inspect", "train", "evaluate", "diagnose", "simulate", "pair", "check", "package", "selftest")
@@ -40,34 +40,43 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"kneesynth {read_version()}")
-        raise typer.Exit
+def _version(context: typer.Context, wanted: bool) -> None:
+    if not wanted:
+        return
+    from scripts.software import program_version
+
+    typer.echo(_software() if context.params["as_json"] else f"kneesynth {program_version()}")
+    raise typer.Exit
+
+
+def _software() -> str:
+    import json
+
+    from scripts.software import default_root, software_block
+    from scripts.synthesis.bundle import read_facts
+
+    try:
+        model = vars(read_facts(default_root()))
+    except WeightsError:  # whoever looks for a fault asks this first; `selftest` says what is wrong with them
+        model = None
+    return json.dumps(software_block(model), indent=2)
 
 
 @app.callback()
 def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    # Eager, so that it is known when --version, which ends the program, comes first on the line.
+    as_json: Annotated[
+        bool, typer.Option("--json", is_eager=True, help="With --version: versions of all that matters, as JSON.")
     ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, help="Show the version and exit.")] = False,
 ) -> None:
-    pass
+    if as_json:
+        raise UsageError("--json before the verb: belongs to --version there; need it after the verb; move it")
 
 
 for _verb in VERBS:
     if importlib.util.find_spec(f"scripts.cli.{_verb}") is not None:
         app.command(_verb)(getattr(importlib.import_module(f"scripts.cli.{_verb}"), _verb))
-
-
-def read_version() -> str:
-    """Version of the bundle that this package belongs to."""
-    import json
-
-    from scripts.synthesis.bundle import default_root
-
-    metadata = json.loads((default_root() / "configs" / "metadata.json").read_text(encoding="utf-8"))
-    return str(metadata["version"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.errors import KneeSynthError
 from scripts.packaging.trust import opened_package
+from scripts.synthesis.audit import audited
 
 if TYPE_CHECKING:
     from scripts.archive.run import ArchiveRequest
@@ -38,7 +39,8 @@ def synthesize_packed(
     Raises:
         KneeSynthError: the package is not there, altered, or vouched for by nobody; nothing of it was run.
     """
-    with opened_package(package, expected) as folder:
+    # Of the audit's lines only that of a package which is not opened is ours to write; its program writes the others.
+    with audited(request.audit, None, request.target), opened_package(package, expected) as folder:
         command = [sys.executable, "-B", "-c", _START, str(folder), "synthesize", *arguments_of(request, json_file)]
         code = subprocess.run(command, check=False).returncode
     return code if code >= 0 else KneeSynthError.exit_code  # ended by a signal
@@ -55,6 +57,7 @@ def arguments_of(request: Request | ArchiveRequest, json_file: Path | None) -> l
         "--device": request.device,
         "--site": request.site,
         "--json": json_file,
+        "--audit": request.audit,
     }
     flags = {"--force": request.lift.force, "--accept-simulated": request.lift.simulated}
     # Named only where they differ from what a package does anyway: an older one does not know them.

@@ -109,6 +109,10 @@ def synthesize(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE|-", help="Also write the report here, refusals included.")
     ] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option("--audit", metavar="FILE", help="Append a line of JSON for each series, without patient data."),
+    ] = None,
     bundle: Annotated[
         Path | None,
         typer.Option("--bundle", metavar="DIR|ZIP", help="Package of other weights, made by `kneesynth package`."),
@@ -149,6 +153,7 @@ def synthesize(
             "lift": Lift(force=force, simulated=accept_simulated),
             "site": site,
             "show": Presentation(mark, summary, identifiers),
+            "audit": audit,
         }
         request: Request | ArchiveRequest
         if manifest is None:

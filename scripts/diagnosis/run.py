@@ -16,6 +16,7 @@ from scripts.diagnosis.report import as_json, write_report
 from scripts.diagnosis.thresholds import Thresholds
 from scripts.diagnosis.verdict import Verdict
 from scripts.errors import FaultFound, UsageError
+from scripts.software import software_block
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ class Diagnosis:
 
     def report(self) -> dict[str, Any]:
         """Verdict and evidence as plain values for JSON."""
-        return as_json(self.verdict, self.evidence, self.limits, self.next_command)
+        report = as_json(self.verdict, self.evidence, self.limits, self.next_command)
+        return report | {"software": software_block()}  # without a model: none of the bundle's was looked at
 
     def write(self, folder: str) -> None:
         """Write ``diagnosis.json`` and ``diagnosis.html`` into a folder, and log the verdict.

@@ -5,48 +5,22 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import shutil
-import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from scripts.processes import world_size
+from scripts.software import version
 
 PACKAGES = ("torch", "monai", "numpy", "pytorch-ignite")
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that training stands on; absent ones are left out."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
-def git_commit() -> str | None:
-    """Commit of the checkout this package lies in, with ``+changes`` where files differ; None outside a checkout."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-    root = str(Path(__file__).resolve().parents[2])
-
-    def ask(*words: str) -> str | None:
-        try:
-            answer = subprocess.run([git, "-C", root, *words], capture_output=True, text=True, timeout=20, check=True)
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return answer.stdout.strip()
-
-    commit = ask("rev-parse", "--verify", "HEAD")
-    # A packed bundle may lie inside somebody else's checkout: only our own root counts.
-    if not commit or ask("rev-parse", "--show-prefix") != "":
-        return None
-    return f"{commit}+changes" if ask("status", "--porcelain") else commit
+    found = {name: version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **{name: text for name, text in found.items() if text is not None}}
 
 
 def hardware(device: torch.device | None = None) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from torch.optim import Optimizer
 
 from scripts.handlers.checkpoint import bare
 from scripts.handlers.curves import CurvesCSV
-from scripts.handlers.environment import git_commit, hardware, versions
+from scripts.handlers.environment import hardware, versions
 from scripts.handlers.files import write_text_atomically
 from scripts.handlers.first_epoch import at_first_epoch
 from scripts.handlers.run_config import enclosing_config, look_up
 from scripts.processes import is_first_rank, world_size
+from scripts.software import git_commit
 from scripts.weights import describe_weights
 
 NAMES = {"python": "Python", "torch": "PyTorch", "monai": "MONAI", "numpy": "NumPy", "pytorch-ignite": "Ignite"}

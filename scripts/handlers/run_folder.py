@@ -16,12 +16,13 @@ import torch
 import yaml
 from ignite.engine import Engine, Events
 
-from scripts.handlers.environment import git_commit, hardware, peak_memory, versions
+from scripts.handlers.environment import hardware, peak_memory, versions
 from scripts.handlers.files import write_text_atomically
 from scripts.handlers.first_epoch import at_first_epoch
 from scripts.handlers.run_config import differing_ids, enclosing_config, plain_config
 from scripts.handlers.run_dir import RECORD, RunLock, lock, read_record
 from scripts.processes import is_first_rank
+from scripts.software import git_commit
 
 CONFIG = "config.yaml"
 

@@ -15,12 +15,13 @@ from torch.optim import Optimizer
 
 from scripts.errors import UsageError
 from scripts.handlers.checkpoint import MODEL
-from scripts.handlers.environment import git_commit, versions
+from scripts.handlers.environment import versions
 from scripts.handlers.epoch_row import EpochRow
 from scripts.handlers.first_epoch import at_first_epoch
 from scripts.handlers.panel import panel_path
 from scripts.handlers.run_config import enclosing_config, plain_config
 from scripts.processes import is_first_rank
+from scripts.software import git_commit
 
 logger = logging.getLogger(__name__)
 

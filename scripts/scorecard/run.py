@@ -16,10 +16,12 @@ from scripts.scorecard.card import score
 from scripts.scorecard.region_sets import RegionSet, read_regions, shipped_regions
 from scripts.scorecard.rows import Row, Verdict, compare, judge
 from scripts.scorecard.sheet import draw_sheet
+from scripts.software import software_block
 from scripts.synthesis.bundle import Model, load_model
 from scripts.synthesis.grid import affine_ras
+from scripts.synthesis.inference import Progress, predict
 from scripts.synthesis.jobs import dicom_job, nifti_job
-from scripts.synthesis.run import Progress, predict, refusals_unwrapped
+from scripts.synthesis.run import refusals_unwrapped
 from scripts.synthesis.selection import AmbiguousSource, Lift, choose
 from scripts.synthesis.staging import PROGRAM, REPORT_NAME, check_writable, staged_output
 from scripts.transforms.nifti import is_nifti
@@ -296,6 +298,7 @@ def _report(cards: Sequence[Card], model: Model, other: Mapping[str, Any] | None
         "source_contrast": SOURCE,
         "target_contrast": TARGET,
         "model": {"name": model.facts.name, "version": model.facts.version, "sha256": model.facts.weights_sha256},
+        "software": software_block(vars(model.facts)),
         "cards": entries,
         "files": [*names, REPORT_NAME],
     }

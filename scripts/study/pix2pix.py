@@ -26,8 +26,8 @@ from monai.utils.enums import AdversarialIterationEvents, AdversarialKeys
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from scripts.devices import has_fast_bfloat16
 from scripts.engines import averaged
-from scripts.inferers import has_fast_bfloat16
 from scripts.study.direct import DirectPair
 
 RECON_WEIGHT = 100.0

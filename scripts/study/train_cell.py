@@ -15,10 +15,10 @@ from monai.bundle import ConfigParser
 
 from scripts.bundle_config import load_config
 from scripts.errors import KneeSynthError
+from scripts.software import default_root
 from scripts.study.cost import Cost, cost_of
 from scripts.study.grid import Cell
 from scripts.study.pix2pix import train_pix2pix
-from scripts.synthesis.bundle import default_root
 
 EPOCHS = 12
 """Points of a cell's loss curve."""

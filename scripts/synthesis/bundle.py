@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors import UsageError, WeightsError
+from scripts.software import default_root
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +63,7 @@ class Model(Transforms):
     Args:
         facts: identity of the weights.
         device: where the network runs.
-        network: the network in evaluation mode, weights loaded.
+        network: the network in evaluation mode, weights loaded; not on the device yet, where there may be no room.
         inferer: called with a volume (B, 1, D, H, W) and the network.
     """
 
@@ -70,12 +71,6 @@ class Model(Transforms):
     device: torch.device
     network: torch.nn.Module
     inferer: Callable[..., torch.Tensor]
-
-
-def default_root() -> Path:
-    """The bundle that this package belongs to: its parent when packed, ``bundle`` beside it in the repository."""
-    parent = Path(__file__).resolve().parents[2]
-    return parent if (parent / "configs" / "inference.yaml").is_file() else parent / "bundle"
 
 
 def read_facts(root: Path, checkpoint: Path | None = None) -> ModelFacts:
@@ -146,7 +141,7 @@ def load_model(target: str, device: str = "auto", root: Path | None = None, chec
     return Model(
         facts=facts,
         device=where,
-        network=network.to(where).eval(),
+        network=network.eval(),
         inferer=parser.get_parsed_content("inferer"),
         preprocessing=parser.get_parsed_content("preprocessing"),
         postprocessing=parser.get_parsed_content("postprocessing"),

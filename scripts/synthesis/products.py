@@ -17,6 +17,7 @@ from monai.data import MetaTensor
 from scripts.dicom.instance import save_instance, save_series
 from scripts.dicom.patient import identifiers_of
 from scripts.report.page import OEDEMA_LIMIT, RESEARCH_USE, Pane, Report, write_page
+from scripts.software import software_block
 from scripts.synthesis.bundle import ModelFacts
 from scripts.synthesis.dicom_products import derive, summarise
 from scripts.synthesis.grid import affine_ras, match_grid
@@ -129,6 +130,7 @@ def write_products(
         "notice": RESEARCH_USE,
         "created": created.isoformat(timespec="seconds"),
         "model": {"name": model.name, "version": model.version, "weights_sha256": model.weights_sha256},
+        "software": software_block(vars(model)),
         "scale": f"{STORED_SCALE:g} is the target contrast's 99.5th percentile in the body",
         "run": dict(facts),
         "series": entries,

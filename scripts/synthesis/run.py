@@ -5,30 +5,28 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors import DecodeError, KneeSynthError, OutOfMemory, SourceError, UsageError
-from scripts.synthesis.bundle import Model, Transforms, load_model
+from scripts.software import default_root
+from scripts.synthesis.audit import audited
+from scripts.synthesis.bundle import Transforms, load_model
+from scripts.synthesis.inference import Progress, predict
 from scripts.synthesis.jobs import Job, assemble, dicom_job, find_reference, nifti_job
 from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.selection import TARGETS, Lift, choose
 from scripts.synthesis.staging import check_writable, staged_output
 
 if TYPE_CHECKING:
-    import torch
-
     from scripts.synthesis.products import Synthesis
 
 FORMATS = ("dicom", "nifti")
 DEFAULT_TARGET = "PDFS"
 
 _NIFTI_SUFFIXES = (".nii", ".nii.gz")
-
-#: Called with what is being done, steps done, and steps in all.
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,7 @@ class Request:
         lift: which refusals are lifted.
         site: file of what the site's own series names mean, see `scripts.dicom.site`.
         show: what the products show besides the synthesis.
+        audit: file to append a line of what became of each series to, see `scripts.synthesis.audit`.
     """
 
     inputs: tuple[Path, ...]
@@ -60,6 +59,7 @@ class Request:
     lift: Lift = field(default_factory=Lift)
     site: Path | None = None
     show: Presentation = field(default_factory=Presentation)
+    audit: Path | None = None
 
 
 def synthesize(request: Request, progress: Progress | None = None, bundle_root: Path | None = None) -> dict[str, Any]:
@@ -78,19 +78,26 @@ def synthesize(request: Request, progress: Progress | None = None, bundle_root: 
     """
     started = time.monotonic()
     tell = progress or (lambda text, done, total: None)
-    jobs, formats = find_jobs(request)
-    check_writable(request.out)
-    with refusals_unwrapped():
-        model = load_model(jobs[0].target, request.device, bundle_root)
-        items = [finish(job, predict(model, job.loadable, tell), model) for job in jobs]
+    with audited(request.audit, bundle_root or default_root(), request.target) as trail:
+        trail.jobs, formats = find_jobs(request)
+        check_writable(request.out)
+        with refusals_unwrapped():
+            model = load_model(trail.jobs[0].target, request.device, bundle_root)
+            items, devices = [], []
+            for job in trail.jobs:
+                data = predict(model, job.loadable, tell)
+                items.append(finish(job, data, model))
+                devices.append(data["device"])
 
-        # Late, like everything that brings in MONAI: a refusal comes at once.
-        from scripts.synthesis.products import write_products
+            # Late, like everything that brings in MONAI: a refusal comes at once.
+            from scripts.synthesis.products import write_products
 
-        tell("writing", 0, 1)
-        facts = {"Device": model.device.type, "Seconds": f"{time.monotonic() - started:.1f}"}
-        with staged_output(request.out) as stage:
-            report = write_products(stage, items, model.facts, formats, facts, request.show)
+            tell("writing", 0, 1)
+            seconds = f"{time.monotonic() - started:.1f}"
+            facts = {"Device": ", ".join(dict.fromkeys(devices)), "Seconds": seconds}
+            with staged_output(request.out) as stage:
+                report = write_products(stage, items, model.facts, formats, facts, request.show)
+        trail.warnings = [entry["warnings"] for entry in report["series"]]
     tell("writing", 1, 1)
     return report
 
@@ -217,56 +224,6 @@ def _raise_nothing_found(inputs: Sequence[Path]) -> None:
     raise SourceError("no DICOM series found; need a folder with a knee study, DICOM files or NIfTI; check the path")
 
 
-def predict(model: Model, source: str | list[str], tell: Progress) -> dict[str, Any]:
-    """Load one volume and synthesise its other contrast.
-
-    Args:
-        model: what `load_model` gives.
-        source: path, or paths of the instances of one stack.
-        tell: called as the work goes on.
-
-    Returns:
-        The preprocessing's dictionary: ``image`` is what the network saw, ``pred`` what it made of it, both
-        (1, slices, rows, columns) in display orientation and on the fixed scale, ``pred`` on the CPU.
-
-    Raises:
-        ArithmeticError: the network gave values that are not finite.
-    """
-    data = model.preprocessing({"image": source})
-    return data | {"pred": infer(model, data["image"], tell)}
-
-
-def infer(model: Model, image: torch.Tensor, tell: Progress) -> torch.Tensor:
-    """The network's part of `predict`: a preprocessed volume to its synthesis, both (1, slices, rows, columns).
-
-    Raises:
-        ArithmeticError: the network gave values that are not finite.
-    """
-    import torch
-    from monai.data import MetaTensor
-
-    plain = image.as_tensor() if isinstance(image, MetaTensor) else image
-    # Contiguous, as a data loader hands it over: the layout chooses the kernels, and with them the last digit.
-    volume = plain[None].contiguous().to(model.device)
-    slices, done = image.shape[1], 0
-    tell("synthesising", 0, slices)
-
-    def advance(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: object) -> None:
-        nonlocal done
-        done += inputs[0].shape[0]
-        tell("synthesising", min(done, slices), slices)
-
-    hook = model.network.register_forward_hook(advance)
-    try:
-        with torch.inference_mode():
-            pred = model.inferer(volume, model.network)[0].float().cpu()
-    finally:
-        hook.remove()
-    if not bool(torch.isfinite(pred).all()):
-        raise ArithmeticError("the network gave values that are not finite")
-    return pred
-
-
 def finish(job: Job, data: Mapping[str, Any], transforms: Transforms) -> Synthesis:
     """Put what `predict` gives back on the axes and scale of its source, with what belongs beside it.
 
@@ -274,4 +231,5 @@ def finish(job: Job, data: Mapping[str, Any], transforms: Transforms) -> Synthes
         GeometryError: the synthesis does not lie on its source's voxels.
     """
     pred = transforms.postprocessing(data)["pred"]
-    return assemble(job, data["image"], pred, transforms.preprocessing, data["result"]["warnings"])
+    item = assemble(job, data["image"], pred, transforms.preprocessing, data["result"]["warnings"])
+    return replace(item, warnings=(*item.warnings, *data["notes"]))

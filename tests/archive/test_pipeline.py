@@ -48,7 +48,7 @@ class FakeEngine:
     def call(self, stage: Callable[..., Any], settings: Settings, what: Any, *rest: Any) -> Call:
         if stage.__name__ == "find":
             series = tuple(
-                Series(f"{what.name}/{n}", what, SimpleNamespace(target="PDFS"), ())  # type: ignore[arg-type]
+                Series(f"{what.name}/{n}", what, SimpleNamespace(target="PDFS", warnings=()), ())  # type: ignore[arg-type]
                 for n in range(self.per_line)
             )
             return self._call("find", what.name, Found(series, 0))

@@ -20,6 +20,7 @@ import pytest
 from scripts.archive.run import ArchiveRequest, Interrupted, synthesize_archive
 from scripts.errors import KneeSynthError, OutputError, UsageError, WeightsError
 from scripts.synthesis.presentation import Presentation
+from scripts.software import software_block
 from scripts.synthesis.run import Request, synthesize
 from scripts.synthesis.selection import Lift
 
@@ -65,6 +66,8 @@ def test_every_line_comes_to_its_own_end(mixed: Path, small_bundle: Path, tmp_pa
     assert (summary.done, summary.finished_before) == (4, 0)
     assert {r["series"]: r["exit_code"] for r in summary.failures} == {"simulated": 6, "gone": 2, "empty": 3}
     assert summary.as_dict()["exit_code"] == 11
+    one = json.loads((out / "volume" / "report.json").read_text())
+    assert summary.as_dict()["software"] == one["software"] == software_block(one["model"])
 
     records = _results(out)
     assert Counter(r["status"] for r in records) == {"done": 4, "refused": 3}

@@ -132,7 +132,7 @@ def test_every_option_is_handed_on_and_read_back_as_it_was(monkeypatch: pytest.M
     request = Request(
         inputs=(Path("-a"), Path("b")), out=Path("c"), target="auto", series="2.1", all_series=True,
         formats=("dicom", "nifti"), reference_dicom=Path("d"), device="cpu", lift=Lift(force=True, simulated=True),
-        site=Path("e"), show=Presentation(mark=False, summary=False, identifiers=True),
+        site=Path("e"), show=Presentation(mark=False, summary=False, identifiers=True), audit=Path("f"),
     )  # fmt: skip
     asked: list[Request] = []
 

@@ -12,6 +12,7 @@ from scripts.diagnosis.report import HTML, JSON, render_page, write_report
 from scripts.diagnosis.run import Diagnosis, diagnose
 from scripts.diagnosis.static import static_evidence
 from scripts.errors import OutputError
+from scripts.software import software_block
 
 ROWS = [{"epoch": epoch, "content": 0.1, "recon": 0.5, "cross": 1.0 / epoch} for epoch in range(1, 5)]
 
@@ -56,6 +57,7 @@ def test_json_holds_no_word_that_json_does_not_know(tmp_path: Path) -> None:
     report = json.loads(text, parse_constant=pytest.fail)
     assert report["verdict"] == "skip dependency" and report["fault"] is True
     assert report["settings"]["cross_domain_strategy"] == "source_skip"
+    assert report["software"] == software_block()
     assert (tmp_path / "new" / HTML).is_file()
 
 

@@ -88,7 +88,7 @@ def test_weights_are_scored_by_the_code_path_of_synthesis(knee_series: Series, w
 
     from scripts.scorecard.steadiness import air_level, body_of
     from scripts.synthesis.bundle import load_model
-    from scripts.synthesis.run import predict
+    from scripts.synthesis.inference import predict
 
     path = tmp_path / "pd.nii.gz"
     voxels = np.random.default_rng(0).random((48, 40, 9), dtype=np.float32)
@@ -101,6 +101,7 @@ def test_weights_are_scored_by_the_code_path_of_synthesis(knee_series: Series, w
     found = {row.criterion.key: row.value for row in cards[0].rows}["air"]
     assert expected is not None and found == pytest.approx(expected.value, rel=1e-5)
     assert report["model"]["sha256"] == load_model("PDFS", "cpu", checkpoint=weights).facts.weights_sha256
+    assert report["software"]["model"]["weights_sha256"] == report["model"]["sha256"]
 
 
 def test_what_is_refused(exam: Path, weights: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from scripts.errors import (
     UsageError,
     WeightsError,
 )
+from scripts.software import software_block
 from scripts.synthesis import run
 from scripts.synthesis.bundle import load_model
 from scripts.synthesis.run import Request, synthesize
@@ -61,6 +62,7 @@ def test_dicom_gives_a_derived_series_a_volume_and_a_report(
         "page": "report.html",
         "summary": "summary.dcm",
     }
+    assert report["software"] == software_block(report["model"])
     for name, file in zip(instances, source, strict=True):
         derived, original = pydicom.dcmread(out / name), pydicom.dcmread(file)
         assert derived.ImagePositionPatient == original.ImagePositionPatient
