@@ -16,6 +16,7 @@ from scripts.archive.finished import finished_series
 from scripts.archive.manifest import Line, read_manifest, shard
 from scripts.archive.stages import Settings, read_facts_of
 from scripts.errors import KneeSynthError, SeriesNotMade, UsageError
+from scripts.synthesis.narrowing import Narrowing
 from scripts.synthesis.run import check_formats
 from scripts.synthesis.selection import Lift
 from scripts.synthesis.staging import PROGRAM, check_writable
@@ -53,6 +54,7 @@ class ArchiveRequest:
         workers: networks at work at a time; None for one per device.
         site: file of what the site's own series names mean, see `scripts.dicom.site`.
         retries: further attempts at a series that failed for a reason that may pass.
+        only: which candidate series of a line that names a study count.
     """
 
     manifest: Path
@@ -67,6 +69,7 @@ class ArchiveRequest:
     workers: int | None = None
     site: Path | None = None
     retries: int = 2
+    only: Narrowing = field(default_factory=Narrowing)
 
 
 @dataclass
@@ -134,7 +137,7 @@ def synthesize_archive(
     site = None if request.site is None else request.site.absolute()
     if site is not None:
         load_site(site)  # refused here, once, and not for each line
-    settings = Settings(out, read_facts_of(bundle_root), request.formats, request.lift, site, bundle_root)
+    settings = Settings(out, read_facts_of(bundle_root), request.formats, request.lift, site, bundle_root, request.only)
     summary, left = _plan(lines, settings, results_name(request.shard))
     if not left:
         return summary

@@ -6,7 +6,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from scripts.report.page import OEDEMA_LIMIT, RESEARCH_USE, Pane, Report, write_
 from scripts.synthesis.bundle import ModelFacts
 from scripts.synthesis.grid import affine_ras, match_grid
 from scripts.synthesis.staging import PROGRAM, REPORT_NAME
+from scripts.synthesis.verdicts import Verdict
 from scripts.transforms.orientation import display_plane, edge_letters
 
 # Stored value of the target contrast's 99.5th percentile in the body; DICOM integers have 12 bits.
@@ -65,7 +66,12 @@ class Synthesis:
 
 
 def write_products(
-    folder: Path, items: Sequence[Synthesis], model: ModelFacts, formats: Sequence[str], facts: Mapping[str, str]
+    folder: Path,
+    items: Sequence[Synthesis],
+    model: ModelFacts,
+    formats: Sequence[str],
+    facts: Mapping[str, str],
+    found: Sequence[Verdict] = (),
 ) -> dict[str, Any]:
     """Write all products of one run into an empty folder.
 
@@ -76,6 +82,7 @@ def write_products(
         model: identity of the weights.
         formats: any of ``dicom`` and ``nifti``.
         facts: about the run (device, seconds), for page and report.
+        found: what became of each stack of the input, for the report.
 
     Returns:
         The content of ``report.json``.
@@ -115,6 +122,7 @@ def write_products(
         "scale": f"{STORED_SCALE:g} is the target contrast's 99.5th percentile in the body",
         "run": dict(facts),
         "series": entries,
+        **({"input": [asdict(verdict) for verdict in found]} if found else {}),
         "files": files,
     }
     (folder / REPORT_NAME).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
