@@ -147,6 +147,34 @@ def enhanced() -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture
+def knee_exam(knee_series: Callable[..., list[Path]], tmp_path: Path) -> Path:
+    """A study as a scanner sends it, in a folder for each series: scout, PD in three planes, sagittal PDFS, T2."""
+    import pydicom
+
+    exam = [
+        ("scout", {"plane": "axial", "slices": 3, "contrast": "scout"}),
+        ("PD_sagittal", {"plane": "sagittal"}),
+        ("PDFS_sagittal", {"plane": "sagittal", "contrast": "PDFS"}),
+        ("PD_coronal", {"plane": "coronal"}),
+        ("PD_axial", {"plane": "axial"}),
+        ("T2_sagittal", {"plane": "sagittal", "contrast": "T2"}),
+    ]
+    for number, (name, facts) in enumerate(exam, start=1):
+        for file in knee_series(f"exam/{name}", **facts, number=1, seed=number, acquired=True, description=name):
+            dataset = pydicom.dcmread(file)
+            dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = "2.25.10", "2.25.11"
+            dataset.SeriesNumber = number
+            if name == "T2_sagittal":
+                dataset.EchoTime = 90
+            if name == "scout":
+                dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+            dataset.save_as(file.parents[1] / file.name, enforce_file_format=True)
+            file.unlink()
+        (tmp_path / "exam" / name / "01").rmdir()
+    return tmp_path / "exam"
+
+
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten patients, so that each section gets one, as ``<patient>/{PD,PDFS}.nii.gz`` of a dozen small slices."""
@@ -195,3 +223,9 @@ def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
         return made
 
     return make
+
+
+@pytest.fixture(scope="session")
+def random_bundle(make_bundle: Callable[..., Path]) -> Path:
+    """The repository's bundle with random weights."""
+    return make_bundle()

@@ -16,10 +16,11 @@ from scripts.archive.finished import finished_series
 from scripts.archive.manifest import Line, read_manifest, shard
 from scripts.archive.stages import Settings, read_facts_of
 from scripts.errors import KneeSynthError, SeriesNotMade, UsageError
-from scripts.synthesis.presentation import Presentation
 from scripts.software import default_root, software_block
 from scripts.synthesis.audit import INTERRUPTED, Trail, audited
 from scripts.synthesis.inference import Progress
+from scripts.synthesis.narrowing import Narrowing
+from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.run import check_formats
 from scripts.synthesis.selection import Lift
 from scripts.synthesis.staging import PROGRAM, check_writable
@@ -56,6 +57,7 @@ class ArchiveRequest:
         retries: further attempts at a series that failed for a reason that may pass.
         show: what the products show besides the synthesis.
         audit: file to append a line of what became of each series to, see `scripts.synthesis.audit`.
+        only: which candidate series of a line that names a study count.
     """
 
     manifest: Path
@@ -72,6 +74,7 @@ class ArchiveRequest:
     retries: int = 2
     show: Presentation = field(default_factory=Presentation)
     audit: Path | None = None
+    only: Narrowing = field(default_factory=Narrowing)
 
 
 @dataclass
@@ -145,7 +148,9 @@ def _synthesize(request: ArchiveRequest, trail: Trail, tell: Progress, bundle_ro
     site = None if request.site is None else request.site.absolute()
     if site is not None:
         load_site(site)  # refused here, once, and not for each line
-    settings = Settings(out, read_facts_of(bundle_root), request.formats, request.lift, site, bundle_root, request.show)
+    settings = Settings(
+        out, read_facts_of(bundle_root), request.formats, request.lift, site, bundle_root, request.show, request.only
+    )
     summary, left = _plan(lines, settings, results_name(request.shard))
     summary.software = software_block(vars(settings.facts))
     if not left:

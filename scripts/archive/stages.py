@@ -33,6 +33,7 @@ from scripts.software import default_root
 from scripts.synthesis.bundle import Model, ModelFacts, Transforms, load_model, load_transforms, read_facts
 from scripts.synthesis.inference import infer
 from scripts.synthesis.jobs import Job
+from scripts.synthesis.narrowing import Narrowing
 from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.run import Request, find_jobs, finish, refusals_unwrapped
 from scripts.synthesis.selection import Lift
@@ -54,6 +55,7 @@ class Settings:
         site: file of what the site's own series names mean; at the same path for every process.
         bundle_root: bundle folder; by default the one this package belongs to.
         show: what the products show besides the synthesis.
+        only: which candidate series of a study count.
     """
 
     out: Path
@@ -63,12 +65,14 @@ class Settings:
     site: Path | None = None
     bundle_root: Path | None = None
     show: Presentation = field(default_factory=Presentation)
+    only: Narrowing = field(default_factory=Narrowing)
 
     @property
     def searched(self) -> dict[str, Any]:
         """How the series of a study are chosen; another answer may find others."""
         names = None if self.site is None else hashlib.sha256(self.site.read_bytes()).hexdigest()[:16]
-        return asdict(self.lift) | ({} if names is None else {"site": names})
+        only = {"plane": ",".join(self.only.planes), "match": self.only.match} if self.only else {}
+        return asdict(self.lift) | ({} if names is None else {"site": names}) | only
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ def find(settings: Settings, line: Line) -> tuple[Found, None]:
     Raises:
         KneeSynthError: there is none, or none that can be used.
     """
-    jobs, formats = find_jobs(
+    plan = find_jobs(
         Request(
             inputs=(line.source,),
             out=settings.out / line.name,
@@ -174,17 +178,18 @@ def find(settings: Settings, line: Line) -> tuple[Found, None]:
             lift=settings.lift,
             site=settings.site,
             show=settings.show,
+            only=Narrowing() if line.single else settings.only,
         )
     )
     if line.single:
-        named = {line.name: jobs[0]}
+        named = {line.name: plan.jobs[0]}
     else:
-        named = {f"{line.name}/{job.label}": job for job in jobs}
-        uids = {job.label: job.identifiers["series_instance_uid"] for job in jobs}
+        named = {f"{line.name}/{job.label}": job for job in plan.jobs}
+        uids = {job.label: job.identifiers["series_instance_uid"] for job in plan.jobs}
         remember_study(line, settings.out, settings.searched, uids)
     weights = settings.facts.weights_sha256
     missing = {name: job for name, job in named.items() if not is_finished(settings.out / name, job.target, weights)}
-    series = tuple(Series(name, line, job, formats) for name, job in missing.items())
+    series = tuple(Series(name, line, job, plan.formats) for name, job in missing.items())
     return Found(series, len(named) - len(missing)), None
 
 

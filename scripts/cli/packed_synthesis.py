@@ -56,6 +56,8 @@ def arguments_of(request: Request | ArchiveRequest, json_file: Path | None) -> l
         "--format": None if request.formats is None else ",".join(request.formats),
         "--device": request.device,
         "--site": request.site,
+        "--plane": ",".join(request.only.planes) or None,
+        "--match": request.only.match or None,
         "--json": json_file,
         "--audit": request.audit,
     }

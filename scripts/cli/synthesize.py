@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scripts.cli.archive_summary import say_summary
+from scripts.cli.folder_contract import (
+    INPUT_VARIABLES,
+    OUTPUT_VARIABLES,
+    leaving_result,
+    path_from_environment,
+    task_settings,
+)
 from scripts.cli.json_output import check_json_target, write_json
 from scripts.errors import KneeSynthError, SeriesNotMade, UsageError
 
@@ -18,13 +24,10 @@ if TYPE_CHECKING:
     from scripts.archive.run import ArchiveRequest
     from scripts.synthesis.run import Request
 
-# Set by mercure, Holoscan and MONAI Deploy for the containers they start.
-INPUT_VARIABLES = ("MERCURE_IN_DIR", "HOLOSCAN_INPUT_PATH", "MONAI_INPUTPATH")
-OUTPUT_VARIABLES = ("MERCURE_OUT_DIR", "HOLOSCAN_OUTPUT_PATH", "MONAI_OUTPUTPATH")
-
 ARCHIVE = "An archive of studies (bundle/docs/ARCHIVE.md)"
 
 
+@leaving_result
 def synthesize(
     inputs: Annotated[
         list[Path] | None,
@@ -48,6 +51,14 @@ def synthesize(
         bool,
         typer.Option("--all", help="One derived series of each source series whose acquired partner is not there."),
     ] = False,
+    plane: Annotated[
+        str | None,
+        typer.Option("--plane", metavar="sagittal,coronal,axial", help="Only series in these planes."),
+    ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option("--match", metavar="TEXT", help="Only series whose description holds this, in any capitals."),
+    ] = None,
     formats: Annotated[
         str | None,
         typer.Option("--format", metavar="dicom,nifti", help="What to write. Default: all that is possible."),
@@ -139,21 +150,32 @@ def synthesize(
 
     Example: [bold]kneesynth synthesize --all --manifest studies.csv -o results/ --engine ray[/bold]
     """
+    from scripts.synthesis.narrowing import Narrowing
     from scripts.synthesis.presentation import Presentation
     from scripts.synthesis.selection import AmbiguousSource, Lift
 
     if json_file is not None:
         check_json_target(json_file)
     try:
+        if manifest is None:
+            inputs = inputs or [path_from_environment(INPUT_VARIABLES, "IN")]
+            task = task_settings(inputs)
+            to = task.get("to") if to is None else to
+            formats = task.get("format") if formats is None else formats
+            if series is None:  # which has chosen already
+                plane = task.get("plane") if plane is None else plane
+                match = task.get("match") if match is None else match
+                all_series = all_series or task.get("all", False)
         common: dict[str, Any] = {
-            "out": out if out is not None else _from_environment(OUTPUT_VARIABLES, "-o OUT")[0],
+            "out": out if out is not None else path_from_environment(OUTPUT_VARIABLES, "-o OUT"),
             "target": to,
-            "formats": None if formats is None else tuple(name.strip() for name in formats.split(",")),
+            "formats": None if formats is None else _words(formats),
             "device": device,
             "lift": Lift(force=force, simulated=accept_simulated),
             "site": site,
             "show": Presentation(mark, summary, identifiers),
             "audit": audit,
+            "only": Narrowing(() if plane is None else _words(plane), match or ""),
         }
         request: Request | ArchiveRequest
         if manifest is None:
@@ -162,7 +184,7 @@ def synthesize(
             if engine != "local" or address or shard or workers:
                 raise UsageError("--engine, --address, --shard, --workers: for an archive; need --manifest; add it")
             request = Request(
-                inputs=tuple(inputs) if inputs else _from_environment(INPUT_VARIABLES, "IN"),
+                inputs=tuple(inputs or ()),
                 series=series,
                 all_series=all_series,
                 reference_dicom=reference_dicom,
@@ -218,11 +240,8 @@ def _run(request: Request | ArchiveRequest) -> dict[str, Any]:
         return synthesize_archive(request, tell).as_dict()
 
 
-def _from_environment(names: tuple[str, ...], argument: str) -> tuple[Path, ...]:
-    for name in names:
-        if os.environ.get(name):
-            return (Path(os.environ[name]),)
-    raise UsageError(f"no {argument}; need a path; give it, or set {names[0]}")
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(","))
 
 
 def _refusal(error: KneeSynthError, stacks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -237,6 +256,9 @@ def _refusal(error: KneeSynthError, stacks: list[dict[str, Any]]) -> dict[str, A
 
 
 def _say(report: dict[str, Any], out: Path) -> None:
+    for one in report.get("input", []):
+        if one["verdict"] == "skipped":
+            sys.stdout.write(f"Skipped: stack {one['stack']}: {one['reason']}\n")
     for entry in report["series"]:
         for warning in entry["warnings"]:
             sys.stdout.write(f"Note: {warning}\n")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from scripts.synthesis.dicom_products import derive, summarise
 from scripts.synthesis.grid import affine_ras, match_grid
 from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.staging import PROGRAM, REPORT_NAME
+from scripts.synthesis.verdicts import Verdict
 from scripts.transforms.orientation import display_plane, edge_letters
 
 # Stored value of the target contrast's 99.5th percentile in the body.
@@ -73,6 +74,7 @@ def write_products(
     formats: Sequence[str],
     facts: Mapping[str, str],
     show: Presentation | None = None,
+    found: Sequence[Verdict] = (),
 ) -> dict[str, Any]:
     """Write all products of one run into an empty folder.
 
@@ -85,6 +87,7 @@ def write_products(
         formats: any of ``dicom`` and ``nifti``.
         facts: about the run (device, seconds), for page and report.
         show: what they show besides; by default mark and summary, and no identifiers.
+        found: what became of each stack of the input, for the report.
 
     Returns:
         The content of ``report.json``.
@@ -134,6 +137,7 @@ def write_products(
         "scale": f"{STORED_SCALE:g} is the target contrast's 99.5th percentile in the body",
         "run": dict(facts),
         "series": entries,
+        **({"input": [asdict(verdict) for verdict in found]} if found else {}),
         "files": files,
     }
     (folder / REPORT_NAME).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

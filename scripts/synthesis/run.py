@@ -10,15 +10,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.errors import DecodeError, KneeSynthError, OutOfMemory, SourceError, UsageError
+from scripts.errors import (
+    DecodeError,
+    GateError,
+    GeometryError,
+    KneeSynthError,
+    OutOfMemory,
+    SourceError,
+    UsageError,
+)
 from scripts.software import default_root
-from scripts.synthesis.audit import audited
-from scripts.synthesis.bundle import Transforms, load_model
+from scripts.synthesis.audit import Trail, audited
+from scripts.synthesis.bundle import Model, Transforms, load_model
 from scripts.synthesis.inference import Progress, predict
 from scripts.synthesis.jobs import Job, assemble, dicom_job, find_reference, nifti_job
+from scripts.synthesis.narrowing import Narrowing
 from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.selection import TARGETS, Lift, choose
 from scripts.synthesis.staging import check_writable, staged_output
+from scripts.synthesis.verdicts import Verdict, judge, without_file_names
 
 if TYPE_CHECKING:
     from scripts.synthesis.products import Synthesis
@@ -46,6 +56,7 @@ class Request:
         site: file of what the site's own series names mean, see `scripts.dicom.site`.
         show: what the products show besides the synthesis.
         audit: file to append a line of what became of each series to, see `scripts.synthesis.audit`.
+        only: which candidate series count.
     """
 
     inputs: tuple[Path, ...]
@@ -60,6 +71,22 @@ class Request:
     site: Path | None = None
     show: Presentation = field(default_factory=Presentation)
     audit: Path | None = None
+    only: Narrowing = field(default_factory=Narrowing)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a request comes to.
+
+    Args:
+        jobs: one for each series to make.
+        formats: what is written of it.
+        found: the verdict on every stack of a DICOM input.
+    """
+
+    jobs: tuple[Job, ...]
+    formats: tuple[str, ...]
+    found: tuple[Verdict, ...] = ()
 
 
 def synthesize(request: Request, progress: Progress | None = None, bundle_root: Path | None = None) -> dict[str, Any]:
@@ -79,15 +106,12 @@ def synthesize(request: Request, progress: Progress | None = None, bundle_root: 
     started = time.monotonic()
     tell = progress or (lambda text, done, total: None)
     with audited(request.audit, bundle_root or default_root(), request.target) as trail:
-        trail.jobs, formats = find_jobs(request)
+        plan = find_jobs(request)
+        trail.jobs = plan.jobs
         check_writable(request.out)
         with refusals_unwrapped():
-            model = load_model(trail.jobs[0].target, request.device, bundle_root)
-            items, devices = [], []
-            for job in trail.jobs:
-                data = predict(model, job.loadable, tell)
-                items.append(finish(job, data, model))
-                devices.append(data["device"])
+            model = load_model(plan.jobs[0].target, request.device, bundle_root)
+            items, devices, found = _make(plan, model, tell, trail)
 
             # Late, like everything that brings in MONAI: a refusal comes at once.
             from scripts.synthesis.products import write_products
@@ -96,14 +120,41 @@ def synthesize(request: Request, progress: Progress | None = None, bundle_root: 
             seconds = f"{time.monotonic() - started:.1f}"
             facts = {"Device": ", ".join(dict.fromkeys(devices)), "Seconds": seconds}
             with staged_output(request.out) as stage:
-                report = write_products(stage, items, model.facts, formats, facts, request.show)
+                report = write_products(stage, items, model.facts, plan.formats, facts, request.show, found)
         trail.warnings = [entry["warnings"] for entry in report["series"]]
     tell("writing", 1, 1)
     return report
 
 
-def find_jobs(request: Request) -> tuple[list[Job], tuple[str, ...]]:
-    """What a request asks for, decided from headers alone: a job for each series to make, and what is written of it.
+def _make(
+    plan: Plan, model: Model, tell: Progress, trail: Trail
+) -> tuple[list[Synthesis], list[str], tuple[Verdict, ...]]:
+    """Synthesise each series; one that is refused when its pixels are read keeps none of the others from being made."""
+    items: list[Synthesis] = []
+    devices: list[str] = []
+    refused: dict[str, KneeSynthError] = {}
+    for job in plan.jobs:
+        try:
+            with refusals_unwrapped():
+                data = predict(model, job.loadable, tell)
+                items.append(finish(job, data, model))
+                devices.append(data["device"])
+        except (DecodeError, GateError, GeometryError) as error:
+            refused[job.label] = error
+    if not items:
+        raise next(iter(refused.values()))
+    left: dict[str, str] = {}
+    for job in plan.jobs:
+        if job.label in refused:
+            trail.add(refused[job.label].exit_code, job, job.warnings)
+            files = (job.source,) if isinstance(job.source, Path) else job.source
+            left[job.label] = without_file_names(str(refused[job.label]), files)
+    trail.jobs = [job for job in plan.jobs if job.label not in refused]
+    return items, devices, tuple(one.skipped(left[one.stack]) if one.stack in left else one for one in plan.found)
+
+
+def find_jobs(request: Request) -> Plan:
+    """What a request asks for, decided from headers alone.
 
     Raises:
         KneeSynthError: any refusal of the request or of its source.
@@ -111,7 +162,7 @@ def find_jobs(request: Request) -> tuple[list[Job], tuple[str, ...]]:
     _check(request)
     nifti = _nifti_input(request.inputs)
     formats = _formats(request, from_nifti=nifti is not None)
-    return (_dicom_jobs(request) if nifti is None else [_nifti_job(nifti, request)]), formats
+    return _dicom_plan(request, formats) if nifti is None else Plan((_nifti_job(nifti, request),), formats)
 
 
 @contextlib.contextmanager
@@ -189,15 +240,18 @@ def _formats(request: Request, from_nifti: bool) -> tuple[str, ...]:
 def _nifti_job(path: Path, request: Request) -> Job:
     if request.site is not None:
         raise UsageError("--site with NIfTI: it has no series names; need a DICOM source; drop the option")
-    if request.series is not None or request.all_series:
-        raise UsageError("--series and --all choose among DICOM series; a NIfTI file is one volume; drop the option")
+    if request.series is not None or request.all_series or request.only:
+        raise UsageError(
+            "--series, --all, --plane and --match choose among DICOM series; a NIfTI file is one volume; "
+            "drop the option"
+        )
     job = nifti_job(path, request.target)
     if request.reference_dicom is None:
         return job
     return nifti_job(path, job.target, find_reference(request.reference_dicom, job.target, request.lift))
 
 
-def _dicom_jobs(request: Request) -> list[Job]:
+def _dicom_plan(request: Request, formats: tuple[str, ...]) -> Plan:
     from scripts.dicom.index import index_series
     from scripts.dicom.site import load_site
 
@@ -210,8 +264,10 @@ def _dicom_jobs(request: Request) -> list[Job]:
         series=request.series,
         all_series=request.all_series,
         lift=request.lift,
+        only=request.only,
     )
-    return [dicom_job(choice, stacks, request.lift, selection.skipped) for choice in selection.choices]
+    jobs = tuple(dicom_job(choice, stacks, request.lift, selection.skipped) for choice in selection.choices)
+    return Plan(jobs, formats, judge(stacks, selection, request.lift))
 
 
 def _raise_nothing_found(inputs: Sequence[Path]) -> None:

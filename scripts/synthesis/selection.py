@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from scripts.errors import DecodeError, GateError, GeometryError, SourceError, UsageError
 from scripts.synthesis.gates import gate_problems
+from scripts.synthesis.narrowing import Narrowing
 
 if TYPE_CHECKING:
     from scripts.dicom.index import Stack
@@ -91,6 +92,7 @@ def choose(
     series: str | None = None,
     all_series: bool = False,
     lift: Lift | None = None,
+    only: Narrowing | None = None,
 ) -> Selection:
     """Choose the source stack, or with ``all_series`` one stack of each candidate series.
 
@@ -100,33 +102,37 @@ def choose(
         series: stack id, or a SeriesInstanceUID that holds one stack.
         all_series: take every candidate series whose acquired partner is not there.
         lift: which refusals are lifted; none by default.
+        only: which candidates count; all by default. Their acquired partners are looked for among all stacks.
 
     Raises:
         SourceError: nothing, or several (then an :class:`AmbiguousSource` with the table).
         DecodeError, GeometryError, GateError: why the only stack, or the named one, cannot be used.
         UsageError: an unknown target, or ``auto`` for all series.
     """
-    lift = lift or Lift()
+    lift, only = lift or Lift(), only or Narrowing()
     if target not in TARGETS:
         raise UsageError(f"--to {target}: unknown contrast; need one of {', '.join(TARGETS)}; correct it")
     if all_series and (target == "auto" or series is not None):
         raise UsageError("--all goes with neither --series nor --to auto; need one direction for all; drop one of them")
+    if series is not None and only:
+        raise UsageError("--series names a stack, --plane and --match choose among several; need one way; drop one")
     if not stacks:
         raise SourceError("no image series found; need a DICOM study or a NIfTI file; check the input path")
     if series is not None:
         return Selection((_named(stacks, series, target, lift),))
     if all_series:
-        return _all(stacks, target, lift)
+        return _all(stacks, target, lift, only)
     sources = tuple(OPPOSITE) if target == "auto" else (OPPOSITE[target],)
     wanted = " or ".join(sources)
-    found = [s for s in stacks if any(lift.candidate(s, contrast) for contrast in sources)]
+    found, skipped = _candidates(stacks, sources, lift, only)
     if len(found) == 1:
-        return Selection((_take(found[0], target, lift, f"the only usable {wanted} stack of {len(stacks)}"),))
-    if not found and len(stacks) == 1:
+        choice = _take(found[0], target, lift, f"the only usable {wanted} stack of {len(stacks)}{_within(only)}")
+        return Selection((choice,), skipped)
+    if not found and len(stacks) == 1 and not only.objection(stacks[0]):
         return Selection((_take(stacks[0], target, lift, "the only stack there"),))
     if len({s.series_instance_uid for s in stacks}) == 1 and not any(s.usable for s in stacks):
         _refuse_unusable(stacks[0])  # the pieces of one broken series
-    raise AmbiguousSource(_several(found, stacks, wanted, target, lift), stacks)
+    raise AmbiguousSource(_several(found, stacks, wanted, target, lift, only), stacks)
 
 
 def acquired_partners(stack: Stack, stacks: Sequence[Stack], target: str, lift: Lift) -> list[Stack]:
@@ -154,8 +160,24 @@ def same_grid_size(one: Stack, other: Stack) -> bool:
     )
 
 
-def _several(found: Sequence[Stack], stacks: Sequence[Stack], wanted: str, target: str, lift: Lift) -> str:
-    count = f"{len(found) or 'no'} usable {wanted} stack{'' if len(found) == 1 else 's'} among {len(stacks)}"
+def _candidates(
+    stacks: Sequence[Stack], sources: Sequence[str], lift: Lift, only: Narrowing
+) -> tuple[list[Stack], tuple[tuple[str, str], ...]]:
+    """The candidates that are wanted, and why each of the others is not."""
+    found = [s for s in stacks if any(lift.candidate(s, contrast) for contrast in sources)]
+    skipped = tuple((s.id, only.objection(s)) for s in found if only.objection(s))
+    return [s for s in found if not only.objection(s)], skipped
+
+
+def _within(only: Narrowing) -> str:
+    return " within --plane and --match" if only else ""
+
+
+def _several(
+    found: Sequence[Stack], stacks: Sequence[Stack], wanted: str, target: str, lift: Lift, only: Narrowing
+) -> str:
+    count = f"{len(found) or 'no'} usable {wanted} stack{'' if len(found) == 1 else 's'}{_within(only)}"
+    count += f" among {len(stacks)}"
     made = "to tell the direction" if target == "auto" else f"to make {target}"
     hint = "name one with --series ID"
     if len(found) > 1 and target != "auto":
@@ -220,13 +242,13 @@ def _lifted(stack: Stack, problem: str, needed: str, lift: Lift) -> str:
     return f"Forced although {problem}: the model was not made for this."
 
 
-def _all(stacks: Sequence[Stack], target: str, lift: Lift) -> Selection:
+def _all(stacks: Sequence[Stack], target: str, lift: Lift, only: Narrowing) -> Selection:
     source = OPPOSITE[target]
-    found = [s for s in stacks if lift.candidate(s, source)]
+    found, unwanted = _candidates(stacks, (source,), lift, only)
     if not found:
-        if len(stacks) == 1:
+        if len(stacks) == 1 and not only.objection(stacks[0]):
             return Selection((_take(stacks[0], target, lift, "the only stack there"),))
-        raise AmbiguousSource(_several(found, stacks, source, target, lift), stacks)
+        raise AmbiguousSource(_several(found, stacks, source, target, lift, only), stacks)
     for one, other in itertools.combinations(found, 2):
         if _one_acquisition(one, other):
             raise AmbiguousSource(
@@ -234,7 +256,7 @@ def _all(stacks: Sequence[Stack], target: str, lift: Lift) -> Selection:
                 "name one with --series ID",
                 stacks,
             )
-    choices, skipped = [], []
+    choices, skipped = [], list(unwanted)
     for stack in found:
         partners = acquired_partners(stack, stacks, target, lift)
         if partners:
@@ -247,7 +269,8 @@ def _all(stacks: Sequence[Stack], target: str, lift: Lift) -> Selection:
     if not choices:
         why = "; ".join(f"{name}: {reason.split(';')[0]}" for name, reason in skipped)
         raise AmbiguousSource(
-            f"nothing left of {len(found)} {source} series ({why}); need one to make {target}; name it with --series",
+            f"nothing left of {len(found) + len(unwanted)} {source} series ({why}); need one to make {target}; "
+            "name it with --series",
             stacks,
         )
     return Selection(tuple(choices), tuple(skipped))

@@ -19,8 +19,8 @@ import pytest
 
 from scripts.archive.run import ArchiveRequest, Interrupted, synthesize_archive
 from scripts.errors import KneeSynthError, OutputError, UsageError, WeightsError
-from scripts.synthesis.presentation import Presentation
 from scripts.software import software_block
+from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.run import Request, synthesize
 from scripts.synthesis.selection import Lift
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bundle with random weights of the shipped architecture, made once, and stacks made of words alone."""
+"""A bundle to damage, and stacks made of words alone."""
 
 from __future__ import annotations
 
@@ -12,12 +12,6 @@ from typing import Any
 import pytest
 
 from scripts.dicom.index import Stack
-
-
-@pytest.fixture(scope="session")
-def random_bundle(make_bundle: Callable[..., Path]) -> Path:
-    """The repository's bundle with random weights."""
-    return make_bundle()
 
 
 @pytest.fixture
