@@ -62,6 +62,22 @@ def keep_raw(source: Dataset, target: Dataset) -> None:
     target.set_original_encoding(False, True, source.original_character_set)
 
 
+def copied_item(source: Dataset, holder: Dataset, keywords: Iterable[str]) -> Dataset:
+    """Make an item of a sequence with attributes that stand in a source, or in an item of it.
+
+    Args:
+        source: the file's data set, whose character set holds for its items too.
+        holder: it, or the item with the attributes.
+        keywords: see `copy_elements`.
+    """
+    from pydicom.dataset import Dataset
+
+    item = Dataset(parent_encoding=source.original_character_set)
+    copy_elements(holder, item, keywords)
+    keep_raw(source, item)
+    return item
+
+
 def text_of(source: Dataset, keyword: str) -> bytes | None:
     """Give the bytes of a text element as they stand in the file, without padding; None where it is absent.
 

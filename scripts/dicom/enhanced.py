@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scripts.dicom import identity
-from scripts.dicom.copying import copy_elements, keep_raw
+from scripts.dicom.copying import copied_item, copy_elements, keep_raw
 from scripts.dicom.frames import Frame, laterality_of
 from scripts.dicom.inherited import FLAGS, inherit, mark_lossy
 from scripts.dicom.instance import code_item, new_instance, set_pixels, set_window
@@ -124,10 +124,7 @@ def _groups(source: Frame) -> dict[str, Dataset]:
         holder = source.holder(needed, name)
         if holder is None or needed not in holder:
             continue
-        item = Dataset()
-        copy_elements(holder, item, keywords.split())
-        keep_raw(source.dataset, item)
-        groups[name] = item
+        groups[name] = copied_item(source.dataset, holder, keywords.split())
     if "FrameAnatomySequence" not in groups and (anatomy := _anatomy(source)) is not None:
         groups["FrameAnatomySequence"] = anatomy
     kind, values, window = Dataset(), Dataset(), Dataset()
@@ -144,10 +141,7 @@ def _groups(source: Frame) -> dict[str, Dataset]:
 
 def _anatomy(source: Frame) -> Dataset | None:
     """Say in the frame what a source says at its top, if it names both side and part; neither is guessed."""
-    from pydicom.dataset import Dataset
-
-    item = Dataset()
-    copy_elements(source.dataset, item, ["AnatomicRegionSequence"])
+    item = copied_item(source.dataset, source.dataset, ["AnatomicRegionSequence"])
     if not item.get("AnatomicRegionSequence") and source.text("BodyPartExamined").upper() == "KNEE":
         item.AnatomicRegionSequence = [code_item("72696002", "SCT", "Knee")]
     item.FrameLaterality = laterality_of(source)
@@ -157,11 +151,8 @@ def _anatomy(source: Frame) -> Dataset | None:
 def _content(source: Frame, index: int) -> Dataset:
     from pydicom.dataset import Dataset
 
-    item = Dataset()
-    content = source.group("FrameContentSequence")
-    if content is not None:
-        copy_elements(content, item, ["FrameAcquisitionDateTime", "FrameReferenceDateTime"])
-        keep_raw(source.dataset, item)
+    times = ("FrameAcquisitionDateTime", "FrameReferenceDateTime")
+    item = copied_item(source.dataset, source.group("FrameContentSequence") or Dataset(), times)
     item.StackID = "1"
     item.InStackPositionNumber = index + 1
     item.DimensionIndexValues = [1, index + 1]
@@ -212,11 +203,10 @@ def _fill_groups(target: Dataset, groups: Sequence[Mapping[str, Dataset]]) -> No
     """Put what all frames have in common into the shared groups, and the rest frame by frame."""
     from pydicom.dataset import Dataset
 
-    per_frame = {"FrameContentSequence", "DerivationImageSequence"}
     shared = Dataset()
     for name, item in groups[0].items():
-        same = name not in per_frame and len({_encoded(frame[name]) for frame in groups if name in frame}) == 1
-        if same and all(name in frame for frame in groups):
+        variants = {_encoded(frame[name]) if name in frame else b"" for frame in groups}
+        if len(variants) == 1 and name != "FrameContentSequence":  # which may not be shared, not even by one frame
             setattr(shared, name, [item])
     own = []
     for frame in groups:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from scripts.dicom import identity
 from scripts.dicom.contrast import PD, PDFS
-from scripts.dicom.copying import copy_elements, keep_raw
+from scripts.dicom.copying import copied_item, copy_elements
 from scripts.dicom.instance import code_item
 from scripts.dicom.values import integer, text
 
@@ -151,17 +151,13 @@ def fill_equipment(source: Dataset, target: Dataset, provenance: Provenance) -> 
     target.SoftwareVersions = ascii_only(provenance.model_version)[:64]
     copy_elements(source, target, ["ContributingEquipmentSequence"])
     items = list(target.get("ContributingEquipmentSequence") or [])
-    scanner = Dataset()
-    keywords = (
-        "Manufacturer InstitutionName StationName ManufacturerModelName DeviceSerialNumber SoftwareVersions".split()
-    )
-    copy_elements(source, scanner, keywords)
+    keywords = "Manufacturer InstitutionName StationName ManufacturerModelName DeviceSerialNumber SoftwareVersions"
+    scanner = copied_item(source, source, keywords.split())
     if not text(source, "Manufacturer"):
         scanner.Manufacturer = "UNKNOWN"  # Type 1 here
     derived = text(source, "ImageType").upper() == "DERIVED"
     purpose = ("109102", "DCM", "Processing Equipment") if derived else ("109101", "DCM", "Acquisition Equipment")
     scanner.PurposeOfReferenceCodeSequence = [code_item(*purpose)]
-    keep_raw(source, scanner)
     ours = Dataset()
     ours.Manufacturer = identity.MANUFACTURER
     ours.ManufacturerModelName = target.ManufacturerModelName

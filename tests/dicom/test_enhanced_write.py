@@ -14,7 +14,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from scripts.dicom.copying import text_of
-from scripts.dicom.files import split_address
+from scripts.dicom.files import frame_address, split_address
 from scripts.dicom.index import Stack, index_series
 from scripts.dicom.read import read_stack
 from scripts.dicom.write import OEDEMA_SENTENCE, Provenance, derive_series, save_series
@@ -79,7 +79,7 @@ def test_places_are_the_source_s_to_the_byte(
         _ = element.value
     dataset.file_meta.TransferSyntaxUID = syntax
     pydicom.dcmwrite(path, dataset, implicit_vr=syntax.endswith("1.2"), little_endian=True)
-    path.write_bytes(path.read_bytes().replace(b"0.5\\0.4 ", b"+.50\\.4 ").replace(b"3.3 ", b"+3.3"))
+    path.write_bytes(path.read_bytes().replace(b"0.5\\0.4 ", b"+.5 \\ .4").replace(b"3.3 ", b"+3.3"))
     (stack,) = index_series([path])
     file = derive(stack, tmp_path / "derived", provenance)
     source, derived = pydicom.dcmread(path), pydicom.dcmread(file)
@@ -91,7 +91,7 @@ def test_places_are_the_source_s_to_the_byte(
             for keyword in keywords:
                 assert text_of(one, keyword) == text_of(other, keyword) != b""
                 seen.append(text_of(other, keyword))
-    assert {b"+.50\\.4", b"+3.3"} < set(seen)
+    assert {b"+.5 \\ .4", b"+3.3"} < set(seen)
 
 
 def test_only_the_frames_of_the_chosen_echo_are_in_it(
@@ -238,6 +238,15 @@ def test_lossy_history_is_never_lost(
     (stack,) = index_series([path])
     derived = pydicom.dcmread(derive(stack, tmp_path / "derived", provenance))
     assert (derived.LossyImageCompression, derived.LossyImageCompressionRatio) == ("01", 8.25)
+
+
+def test_one_frame_is_described_by_its_own_content(
+    classic: list[Path], enhanced: Enhanced, tmp_path: Path, provenance: Provenance
+) -> None:
+    file = enhanced(tmp_path / "e.dcm", classic)
+    (dataset,) = derive_series([frame_address(file, 3)], pixels()[:1], "PDFS", provenance)
+    assert dataset.NumberOfFrames == 1
+    assert "FrameContentSequence" in dataset.PerFrameFunctionalGroupsSequence[0]  # it may not be shared
 
 
 def test_wrong_frames(classic: list[Path], enhanced: Enhanced, tmp_path: Path, provenance: Provenance) -> None:
