@@ -125,7 +125,7 @@ def test_a_whole_study_in_mercures_folder(
     task(source, {"all": True, "format": "dicom"})
     monkeypatch.setattr("scripts.synthesis.bundle.default_root", lambda: random_bundle)
     assert main(["synthesize"]) == 0
-    assert [path.name for path in sorted(out.glob("*.dcm"))] == [f"{n:04d}.dcm" for n in range(1, 21)]
+    assert [path.name for path in sorted(out.glob("*.dcm"))] == [*(f"{n:04d}.dcm" for n in range(1, 21)), "summary.dcm"]
     told = result(out)
     assert (told["status"], told["exit_code"]) == ("done", 0)
     notification = told["__mercure_notification"]

@@ -31,7 +31,7 @@ def test_an_exam_gives_one_series_for_each_plane_that_was_not_acquired(
     report = synthesize(Request((knee_exam,), out, all_series=True), bundle_root=random_bundle)
 
     made: dict[str, list[Any]] = {}
-    for file in out.glob("*.dcm"):
+    for file in out.glob("0*.dcm"):
         dataset = pydicom.dcmread(file)
         made.setdefault(dataset.SeriesInstanceUID, []).append(dataset)
     assert len(made) == 2 and {len(series) for series in made.values()} == {10}
@@ -71,11 +71,16 @@ def test_a_series_that_is_refused_for_its_pixels_keeps_no_other_from_being_made(
         mask = (dataset.pixel_array > 1500).astype(np.uint16)
         dataset.PixelData = mask.tobytes()
         dataset.save_as(file)
-    report = synthesize(Request((knee_exam,), tmp_path / "out", all_series=True), bundle_root=random_bundle)
+    report = synthesize(
+        Request((knee_exam,), tmp_path / "out", all_series=True, audit=tmp_path / "audit.jsonl"),
+        bundle_root=random_bundle,
+    )
     assert [entry["source"]["Plane"] for entry in report["series"]] == ["coronal"]
     axial = next(one for one in report["input"] if (one["contrast"], one["plane"]) == ("PD", "axial"))
     assert axial["verdict"] == "skipped" and "mask" in axial["reason"]
-    assert len(list((tmp_path / "out").glob("*.dcm"))) == 10
+    assert len(list((tmp_path / "out").glob("0*.dcm"))) == 10
+    told = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert [line["outcome"] for line in told] == ["refused", "done"]
     with pytest.raises(GateError, match="mask"):  # alone, it is a refusal
         only = Narrowing(planes=("axial",))
         synthesize(Request((knee_exam,), tmp_path / "no", all_series=True, only=only), bundle_root=random_bundle)
