@@ -233,7 +233,7 @@ def test_containers_give_paths_by_environment(
     first, second = fake_run
     assert first.inputs == (tmp_path / "holoscan in",) and first.out == tmp_path / "monai out"  # type: ignore[attr-defined]
     assert second.inputs == (tmp_path / "mercure",) and second.out == tmp_path / "named"  # type: ignore[attr-defined]
-    assert "1 DICOM instances" in capsys.readouterr().out
+    assert "1 DICOM instance," in capsys.readouterr().out
 
 
 def test_options_reach_the_request(fake_run: list[object], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
