@@ -131,7 +131,7 @@ def test_a_scanner_s_series_full_of_extras(
         edit(file, PatientName="Müller^Jörg", TimezoneOffsetFromUTC="+0100", LossyImageCompression="01",
              LossyImageCompressionRatio="8", LossyImageCompressionMethod="ISO_14495_1", PatientAge="041Y",
              ContrastBolusAgent="Gadolinium", SliceLocation="12.5", BurnedInAnnotation="NO",
-             Laterality="L")  # fmt: skip
+             RecognizableVisualFeatures="NO", Laterality="L")  # fmt: skip
     assert verify(files[0]) == (0, set())
     sources, derived = derive(files, tmp_path / "derived", provenance)
     status, errors = verify(derived[0])
