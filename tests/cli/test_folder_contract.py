@@ -125,7 +125,8 @@ def test_a_whole_study_in_mercures_folder(
     task(source, {"all": True, "format": "dicom"})
     monkeypatch.setattr("scripts.synthesis.bundle.default_root", lambda: random_bundle)
     assert main(["synthesize"]) == 0
-    assert [path.name for path in sorted(out.glob("*.dcm"))] == [*(f"{n:04d}.dcm" for n in range(1, 21)), "summary.dcm"]
+    slices, pages = [f"{n:04d}.dcm" for n in range(1, 21)], ["summary_4.1.dcm", "summary_5.1.dcm"]
+    assert [path.name for path in sorted(out.glob("*.dcm"))] == slices + pages
     told = result(out)
     assert (told["status"], told["exit_code"]) == ("done", 0)
     notification = told["__mercure_notification"]
