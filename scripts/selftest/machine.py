@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.errors import OutOfMemory, OutputError
@@ -18,25 +17,25 @@ NEEDED_ROOM = 200 * 10**6
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def check_room(places: Sequence[Path]) -> tuple[str, None]:
+def check_room(place: Path) -> tuple[str, None]:
     """Look for free space.
 
     Args:
-        places: existing folders.
+        place: an existing folder.
 
     Returns:
         What is free, and nothing.
 
     Raises:
-        OutputError: too little in one.
+        OutputError: too little.
     """
-    free = [shutil.disk_usage(place).free for place in places]
-    if min(free) < NEEDED_ROOM:
+    free = shutil.disk_usage(place).free
+    if free < NEEDED_ROOM:
         raise OutputError(
-            f"{min(free) / 1e6:.0f} MB free in {places[free.index(min(free))].name or '/'}; need "
-            f"{NEEDED_ROOM / 1e6:.0f}; make room, or set TMPDIR and -o to where there is some"
+            f"{free / 1e6:.0f} MB free in {place.name or '/'}; need {NEEDED_ROOM / 1e6:.0f}; make room, or name "
+            "another by -o"
         )
-    return f"{min(free) / 1e9:.1f} GB free", None
+    return f"{free / 1e9:.1f} GB free", None
 
 
 def check_memory() -> tuple[str, None]:

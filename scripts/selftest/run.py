@@ -37,7 +37,8 @@ def run_selftest(
     """Do every check; one that fails keeps none from being done but those that build on it.
 
     Args:
-        out: where results will go: that folder, or the nearest there is above it, is tried out.
+        out: where results will go: that folder, or the nearest there is above it, is tried out; None for the temporary
+            folder.
         bundle_root: bundle folder; by default the one this package belongs to.
         tell: called with what is done next.
     """
@@ -47,13 +48,10 @@ def run_selftest(
     facts = findings.attempt("weights", partial(_weights, root))
     findings.software = software_block(None if facts is None else vars(facts))
     findings.attempt("memory", check_memory)
-    place = Path(tempfile.gettempdir())
-    if out is not None:
-        place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    findings.attempt("disk", partial(check_room, [Path(tempfile.gettempdir()), place]))
     with contextlib.ExitStack() as left_behind:
-        folder = findings.attempt("output folder", partial(_folder, place, left_behind))
+        folder = findings.attempt("output folder", partial(_folder, out, left_behind))
         if folder is not None:
+            findings.attempt("disk", partial(check_room, folder.parent))
             _try_out(findings, root, facts, folder, tell)
     findings.seconds = time.monotonic() - started
     return findings
@@ -91,7 +89,8 @@ def _weights(root: Path) -> tuple[str, ModelFacts]:
     return f"{facts.name} {facts.version}, sha256 {facts.weights_sha256[:12]} as in metadata.json", facts
 
 
-def _folder(place: Path, left_behind: contextlib.ExitStack) -> tuple[str, Path]:
+def _folder(out: Path | None, left_behind: contextlib.ExitStack) -> tuple[str, Path]:
+    place = None if out is None else next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     try:
         made = tempfile.TemporaryDirectory(prefix=".kneesynth-selftest-", dir=place, ignore_cleanup_errors=True)
     except OSError as error:

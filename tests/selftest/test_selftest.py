@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,17 @@ def test_too_little_room_is_eight(one_direction: None, monkeypatch: pytest.Monke
 def test_a_place_that_cannot_be_written_is_eight(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert failed(run_selftest(tmp_path / "file" / "results")) == {"output folder": 8}
+
+
+def test_no_place_for_temporary_files_is_eight_unless_results_have_one(
+    one_direction: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    assert failed(run_selftest()) == {"output folder": 8}
+    assert failed(run_selftest(tmp_path)) == {}
 
 
 def test_a_disk_that_fills_up_meanwhile_is_eight(one_direction: None, monkeypatch: pytest.MonkeyPatch) -> None:
