@@ -218,7 +218,11 @@ def synthesize(
 
             print_stacks(stacks, sys.stderr, descriptions=False)
         if json_file is not None:
-            write_json(_refusal(error, [stack.as_dict() for stack in stacks]), json_file)
+            # As in a log: the description is free text, which `inspect` shows to whoever asks for it.
+            listed = [
+                {key: value for key, value in stack.as_dict().items() if key != "description"} for stack in stacks
+            ]
+            write_json(_refusal(error, listed), json_file)
         raise
     if json_file is not None:
         write_json(report, json_file)

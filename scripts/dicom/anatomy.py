@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-KNEE = "KNEE"
+KNEE, OTHER = "KNEE", "OTHER"
 
 _KNEE = r"knees?|knie|genoux?|rodillas?|ginocchi[oa]|joelhos?|kolan[oa]|koleno|polvi|patell\w*"
 _KNEE_WORD = re.compile(rf"(?<![a-z])(?:{_KNEE})(?![a-z])")
@@ -20,6 +20,12 @@ _OTHER_PARTS = {
     "SPINE": r"[clt]?spine|lumbar|cervical|thoracic|lws|hws|bws|rachis|columna",
     "HEAD": r"brain|kopf|sch[aä]del|cerveau|cerebro",
 }
+_WIDE = (
+    r"extremit(?:y|ies)|extrem|lower|upper|low|legs?|limbs?|joints?|msk|thigh|calf|arm|hand|chest|abdomen|pelvis|neck|"
+    r"breast|heart|whole|body"
+)
+# What is shown of a coded part: anybody may have typed anything there, a name too.
+_VOCABULARY = re.compile("|".join([rf"(?:{_KNEE})", *_OTHER_PARTS.values(), _WIDE]))
 _OTHER_WORDS = {part: re.compile(rf"(?<![a-z])(?:{words})(?![a-z])") for part, words in _OTHER_PARTS.items()}
 
 _LEFT, _RIGHT = (
@@ -61,17 +67,18 @@ def body_part(facts: AnatomyFacts) -> tuple[str, tuple[str, ...]]:
         facts: what the header says.
 
     Returns:
-        "KNEE" where anything coded says so; else what is coded, else what the words say, else "". And a short sentence
-        for each fact that counted; a coded part wins over words that contradict it. Sentences quote matched
-        vocabulary and code values, never the description.
+        "KNEE" where anything coded says so; else what is coded, in known words or as "OTHER", else what the words say,
+        else "". And a short sentence for each fact that counted; a coded part wins over words that contradict it.
+        Sentences quote matched vocabulary, never the header itself.
     """
     words = facts.description.lower()
     said = _named_part(words)
     for source, value in (("BodyPartExamined", facts.body_part), ("AnatomicRegionSequence", facts.region)):
         if not value:
             continue
-        part = KNEE if _KNEE_WORD.search(value.lower()) else value.upper()
-        evidence = [f"{source} is {value}"]
+        known = " ".join(_VOCABULARY.findall(value.lower())).upper()
+        part = KNEE if _KNEE_WORD.search(value.lower()) else known or OTHER
+        evidence = [f"{source} is {part}" if part != OTHER else f"{source} names no part that is known here"]
         if said and said != _named_part(part.lower()) and (said == KNEE) != (part == KNEE) and _is_part(part):
             evidence.append(f"the description says {said.lower()}; the coded attribute is taken")
         elif said == KNEE and not _is_part(part):

@@ -11,6 +11,9 @@ from scripts.dicom.headers import Header
 from scripts.dicom.pixels import MAX_BYTES
 from scripts.errors import DecodeError, GateError, GeometryError
 
+# Terms of PS3.3 C.7.3.1.1.1 that a message quotes; anything else may be anybody's text.
+_MODALITIES = frozenset("CR CT DOC DX ES KO MG NM OT PR PT PX REG RF RTDOSE RTPLAN RTSTRUCT SC SEG SM SR US XA".split())
+
 
 def refusal(group: Sequence[Header], geometry: str, damaged: int, lost: int) -> tuple[str, int]:
     """Give the reason why a group of headers is no usable stack, with its exit code; ("", 0) if it is one.
@@ -23,7 +26,7 @@ def refusal(group: Sequence[Header], geometry: str, damaged: int, lost: int) -> 
     """
     first = group[0]
     if first.modality and first.modality != "MR":
-        return f"not MR ({first.modality})", GateError.exit_code
+        return f"not MR ({first.modality})" if first.modality in _MODALITIES else "not MR", GateError.exit_code
     if first.sop_class_uid and not first.enhanced and first.sop_class_uid != identity.MR_IMAGE_STORAGE:
         return "not MR images (another SOP class)", GateError.exit_code
     problems = Counter(header.problem for header in group if header.problem)

@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from scripts.packaging.readme import README, card_parts, general_parts, linked_f
 from scripts.packaging.run_card import run_metadata, run_parts, run_pictures
 from scripts.packaging.run_configs import run_configs
 from scripts.packaging.training_run import TrainingRun, read_run
+from scripts.synthesis.bundle import SELFTEST
 
 OWN_VERSION = "0.1.0"
 """Version of a package of a run's weights where none is given."""
@@ -66,7 +67,9 @@ def shipped_package(layout: Layout) -> Package:
     card = _card(layout)
     text = card if layout.packed else readme(card_parts(card), metadata, _CONTRASTS)
     docs = {README: text.encode(), **linked_files(text, layout.docs)}
-    return _package(layout, (layout.configs / "metadata.json").read_bytes(), packed_configs(layout), docs, weights)
+    made = _package(layout, (layout.configs / "metadata.json").read_bytes(), packed_configs(layout), docs, weights)
+    stored = layout.bundle / SELFTEST  # of these weights, not of those that a run made
+    return replace(made, files={**made.files, SELFTEST: stored.read_bytes()}) if stored.is_file() else made
 
 
 def run_package(layout: Layout, checkpoint: Path, name: str | None = None, version: str | None = None) -> Package:

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 HASH_KEY = "weights_sha256"
 NAME = "knee contrast synthesis"
+SELFTEST = "models/selftest.json"
+"""Within the bundle: what the selftest compares with. It belongs to the weights, and a package holds it."""
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,15 @@ def test_words_of_body_part_and_side(words: str, part: str, letter: str) -> None
     assert (body_part(facts)[0], side(facts)[0]) == (part, letter)
 
 
+@pytest.mark.parametrize(
+    ("coded", "part"),
+    [("SMITH", "OTHER"), ("SMITH LEG", "LEG"), ("SMITH^KNEE", "KNEE"), ("LOWEXTREMITY", "LOW EXTREMITY")],
+)
+def test_a_coded_part_is_told_in_known_words_alone(coded: str, part: str) -> None:
+    found, evidence = body_part(AnatomyFacts(body_part=coded))
+    assert found == part and "SMITH" not in " ".join(evidence)
+
+
 @pytest.mark.parametrize("coded", ["EXTREMITY", "LEG", "LOWER LIMB"])
 def test_words_make_a_wide_body_part_exact(coded: str) -> None:
     assert body_part(AnatomyFacts(body_part=coded, description="Knee PD"))[0] == "KNEE"

@@ -35,12 +35,13 @@ def test_it_holds_what_a_bundle_has(shipped: Package) -> None:
     assert needed <= set(shipped.files)
     assert {path.partition("/")[0] for path in shipped.files} == {"LICENSE", "configs", "docs", "models", "scripts"}
     assert shipped.files["LICENSE"] == (ROOT / "LICENSE").read_bytes()
-    assert [path for path in shipped.files if "__pycache__" in path or "test" in path.split("/")[-1]] == []
+    assert [path for path in shipped.files if "__pycache__" in path or "/test_" in path] == []
 
 
 def test_its_weights_are_the_ones_that_its_metadata_name(shipped: Package) -> None:
     metadata = json.loads(shipped.files["configs/metadata.json"])
     assert hashlib.sha256(shipped.files["models/model.pt"]).hexdigest() == metadata["weights_sha256"]
+    assert json.loads(shipped.files["models/selftest.json"])["weights_sha256"] == metadata["weights_sha256"]
 
 
 def test_no_file_is_too_large_or_names_one_machine(shipped: Package) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -117,6 +118,15 @@ def test_the_command_line_synthesises(unpacked: Path, alone: Run, knee_series: S
     assert (tmp_path / "out" / "report.html").is_file()
     done = alone("-m", "scripts", "--version", cwd=unpacked)
     assert done.stdout.startswith("kneesynth ")
+
+
+def test_it_tests_itself(unpacked: Path, alone: Run, tmp_path: Path) -> None:
+    done = alone("-m", "scripts", "selftest", "--json", "-", "-o", tmp_path, cwd=unpacked)
+    report = json.loads(done.stdout)
+    (stored,) = (check["found"] for check in report["checks"] if check["name"] == "stored results")
+    assert stored == "of these weights"
+    assert report["software"]["commit"] is None
+    alone("-m", "scripts", "selftest", "--store", cwd=unpacked, code=2)
 
 
 @pytest.mark.parametrize("workflow", ["inference", "train"])

@@ -228,3 +228,4 @@ def test_a_run_with_no_records_is_packed_and_says_so(layout: Layout, make_run: M
     page = package.files["docs/README.md"].decode()
     assert "recorded no validation" in page and "not recorded" in page
     assert {path for path in package.files if path.startswith("docs/")} == {"docs/README.md"}
+    assert "models/selftest.json" not in package.files  # which is of the shipped weights
