@@ -18,6 +18,7 @@ from typing import Annotated
 
 import typer
 
+from scripts.cli.unknown_user import name_user
 from scripts.errors import KneeSynthError, OutOfMemory, UsageError, WeightsError, describe_unforeseen
 
 # In the order of the help page. A verb is offered when its module is there and defines a function of the same name.
@@ -89,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     _quiet()
+    name_user()
     try:
         code = app(args=arguments, prog_name="kneesynth", standalone_mode=False)
     except KneeSynthError as error:
@@ -137,5 +139,5 @@ def _quiet() -> None:
     if not os.environ.get(DEBUG_VARIABLE):
         # Libraries speak of values and paths; what concerns the user is said by the verbs themselves.
         warnings.simplefilter("ignore")
-        for name in ("monai", "ignite", "pydicom", "nibabel", "py.warnings", "scripts.dicom"):
+        for name in ("monai", "ignite", "matplotlib", "pydicom", "nibabel", "py.warnings", "scripts.dicom"):
             logging.getLogger(name).setLevel(logging.CRITICAL)

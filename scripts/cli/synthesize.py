@@ -234,8 +234,10 @@ def synthesize(
 
 def _run(request: Request | ArchiveRequest) -> dict[str, Any]:
     from scripts.cli.progress import progress
+    from scripts.cli.unknown_user import find_temporary_folder
     from scripts.synthesis import run
 
+    find_temporary_folder(request.out)
     with progress() as tell:
         if isinstance(request, run.Request):
             return run.synthesize(request, tell)

@@ -33,7 +33,7 @@ def write_phantom(folder: Path) -> tuple[str, dict[str, Job]]:
 
     write_simulated_study(folder / "study", [phantom_series(contrast) for contrast in OPPOSITE], 0)
     wanted = (Request((folder / "study",), folder, target=target, lift=Lift(simulated=True)) for target in TARGETS)
-    jobs = {request.target or "": find_jobs(request)[0][0] for request in wanted}
+    jobs = {request.target or "": find_jobs(request).jobs[0] for request in wanted}
     return f"{' and '.join(OPPOSITE)} recognised", jobs
 
 

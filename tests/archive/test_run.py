@@ -20,6 +20,7 @@ import pytest
 from scripts.archive.run import ArchiveRequest, Interrupted, synthesize_archive
 from scripts.errors import KneeSynthError, OutputError, UsageError, WeightsError
 from scripts.software import software_block
+from scripts.synthesis.narrowing import Narrowing
 from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.run import Request, synthesize
 from scripts.synthesis.selection import Lift
@@ -87,6 +88,18 @@ def test_a_series_is_what_a_single_run_makes_of_it(mixed: Path, small_bundle: Pa
     assert sorted(p.name for p in many.iterdir()) == sorted(p.name for p in (tmp_path / "one").iterdir())
     reports = [json.loads((folder / "report.json").read_text()) for folder in (many, tmp_path / "one")]
     assert reports[0]["series"][0]["source"] == reports[1]["series"][0]["source"]
+
+
+def test_narrowing_counts_for_studies_and_is_asked_anew(mixed: Path, small_bundle: Path, tmp_path: Path) -> None:
+    out, coronal = tmp_path / "out", Narrowing(planes=("coronal",))
+    summary = synthesize_archive(_request(mixed, target=None, only=coronal), bundle_root=small_bundle)
+    assert sorted(path.parent.relative_to(out).as_posix() for path in out.rglob("report.json")) == [
+        "back", "exam/2.1", "volume",
+    ]  # fmt: skip
+    again = synthesize_archive(_request(mixed, target=None, only=coronal), bundle_root=small_bundle)
+    assert (summary.done, again.done, again.finished_before) == (3, 0, 3)
+    wider = synthesize_archive(_request(mixed, target=None), bundle_root=small_bundle)
+    assert (wider.done, wider.finished_before) == (1, 3) and (out / "exam" / "1.1" / "report.json").exists()
 
 
 def test_a_second_run_does_what_is_missing_and_nothing_else(mixed: Path, small_bundle: Path, tmp_path: Path) -> None:

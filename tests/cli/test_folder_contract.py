@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 
 from scripts.cli.app import main
@@ -143,11 +144,13 @@ def test_a_refusal_leaves_its_reason_and_no_names(
     files = knee_series(acquired=True, description="HOUSE")
     for number, file in enumerate(files):
         file.rename(source / f"MUELLER_ANNA_{number}.dcm")
-    named = source / "MUELLER_ANNA_3.dcm"
-    named.write_bytes(named.read_bytes()[:-200])
-    assert main(["synthesize"]) == 4
+    odd = pydicom.dcmread(source / "MUELLER_ANNA_3.dcm")
+    odd.Rows, odd.PixelData = odd.Rows - 2, odd.PixelData[: -4 * odd.Columns]
+    odd.save_as(source / "MUELLER_ANNA_3.dcm")
+    assert main(["synthesize"]) == 5
+    assert "MUELLER_ANNA_3.dcm" in capsys.readouterr().err  # whoever looks after the machine finds the file
     told = result(out)
-    assert (told["status"], told["exit_code"]) == ("refused", 4)
+    assert (told["status"], told["exit_code"]) == ("refused", 5)
     assert told["__mercure_notification"]["requested"] and told["message"] in told["__mercure_notification"]["text"]
     assert "; need" in told["message"]
     assert not [word for word in ("MUELLER", "NOBODY", "12345", "HOUSE") if word in json.dumps(told)]

@@ -14,6 +14,7 @@ from scripts.cli.app import main
 from scripts.cli.packed_synthesis import arguments_of
 from scripts.packaging.archive import Package, sha256
 from scripts.packaging.trust import ALLOW_VARIABLE
+from scripts.synthesis.narrowing import Narrowing
 from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.run import Request
 from scripts.synthesis.selection import Lift
@@ -133,6 +134,7 @@ def test_every_option_is_handed_on_and_read_back_as_it_was(monkeypatch: pytest.M
         inputs=(Path("-a"), Path("b")), out=Path("c"), target="auto", series="2.1", all_series=True,
         formats=("dicom", "nifti"), reference_dicom=Path("d"), device="cpu", lift=Lift(force=True, simulated=True),
         site=Path("e"), show=Presentation(mark=False, summary=False, identifiers=True), audit=Path("f"),
+        only=Narrowing(("sagittal", "axial"), "--a b, c"),
     )  # fmt: skip
     asked: list[Request] = []
 

@@ -4,10 +4,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,34 +15,15 @@ import pytest
 
 from scripts.synthesis.run import Request, synthesize
 from scripts.synthesis.selection import Lift
-
-PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-PORT = 8042
+from tests.orthanc import DICOM_WEB, serving, store
 
 
 @pytest.fixture(scope="module")
 def orthanc(knees: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Orthanc with the first knee in it; gives the address of its DICOMweb."""
-    folder = tmp_path_factory.mktemp("orthanc")
-    config = {"Name": "TEST", "HttpPort": PORT, "DicomServerEnabled": False, "RemoteAccessAllowed": False}
-    config |= {"StorageDirectory": str(folder / "storage"), "IndexDirectory": str(folder / "storage")}
-    config |= {"Plugins": [str(PLUGIN)], "AuthenticationEnabled": False}
-    (folder / "orthanc.json").write_text(json.dumps(config))
-    with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(["Orthanc", folder / "orthanc.json"], stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{PORT}"
-    for _ in range(60):
-        try:
-            urllib.request.urlopen(f"{url}/system", timeout=5).read()
-            break
-        except OSError:
-            assert process.poll() is None, (folder / "log.txt").read_text()
-            time.sleep(1)
-    for file in sorted((knees[0] / "dicom").rglob("*.dcm")):
-        urllib.request.urlopen(urllib.request.Request(f"{url}/instances", file.read_bytes()), timeout=60).read()
-    yield f"{url}/dicom-web"
-    process.terminate()
-    process.wait(60)
+    with serving(tmp_path_factory.mktemp("orthanc"), DICOM_WEB) as url:
+        store(url, sorted((knees[0] / "dicom").rglob("*.dcm")))
+        yield f"{url}/dicom-web"
 
 
 def uid(folder: Path) -> str:
