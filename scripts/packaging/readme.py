@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -113,9 +114,9 @@ def linked_files(text: str, folder: Path) -> dict[str, bytes]:
         UsageError: a link leads nowhere, or out of the folder.
     """
     found: dict[str, bytes] = {}
-    waiting = [*_LINK.findall(text)]
+    waiting = _LINK.findall(text)
     while waiting:
-        name = waiting.pop()
+        name = posixpath.normpath(waiting.pop())
         path = folder / name
         if name in found or name == README:
             continue
@@ -125,7 +126,7 @@ def linked_files(text: str, folder: Path) -> dict[str, bytes]:
         if path.suffix == ".md":
             page = checkout_paths_dropped(path.read_text(encoding="utf-8"))
             found[name] = page.encode()
-            waiting += _LINK.findall(page)
+            waiting += [posixpath.join(posixpath.dirname(name), link) for link in _LINK.findall(page)]
     return found
 
 

@@ -119,16 +119,20 @@ def write_and_read_back(job: Job, model: Model, data: Mapping[str, Any], out: Pa
     from scripts.dicom.index import index_series
     from scripts.dicom.read import read_stack
     from scripts.synthesis.grid import affine_ras
+    from scripts.synthesis.presentation import Presentation
     from scripts.synthesis.products import STORED_SCALE, write_products
     from scripts.synthesis.run import finish
     from scripts.synthesis.staging import staged_output
     from scripts.transforms.series import LoadKneeSeries, ras_from_stack_affine
 
+    # Without the word SYNTHETIC in the corner, so that every voxel can be compared.
+    show = Presentation(mark=False)
     with staged_output(out) as stage:
-        write_products(stage, [finish(job, {**data, "notes": []}, model)], model.facts, ("dicom", "nifti"), {})
+        item = finish(job, {**data, "notes": []}, model)
+        report = write_products(stage, [item], model.facts, ("dicom", "nifti"), {}, show)
     wanted = STORED_SCALE * _on_phantom_grid(data["pred"][0].numpy(), affine_ras(data["image"]))
 
-    series = read_stack(sorted(out.glob("*.dcm")))
+    series = read_stack([out / name for name in report["series"][0]["products"]["dicom"]])
     found = _on_phantom_grid(series.array.transpose(2, 1, 0), ras_from_stack_affine(series.affine_lps))
     _check_same("DICOM", found, np.rint(wanted), 0.0)
     volume = LoadKneeSeries()(out / f"{job.target}.nii.gz")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def test_no_link_leads_nowhere(shipped: Package) -> None:
     for path, content in shipped.files.items():
         if path.startswith("docs/") and path.endswith(".md"):
             for name in re.findall(r"\]\(([^)#:]+)\)", content.decode()):
-                assert f"docs/{name}" in shipped.files, f"{path} links to {name}"
+                target = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+                assert target in shipped.files, f"{path} links to {name}"
 
 
 def test_commands_name_configs_that_are_there(page: str, shipped: Package) -> None:
@@ -84,6 +86,10 @@ def test_links_are_followed_and_never_out_of_the_folder(tmp_path: Path) -> None:
     (docs / "b.png").write_bytes(b"b")
     (tmp_path / "secret.txt").write_text("secret")
     assert set(linked_files("[a](a.md)", docs)) == {"a.md", "b.png"}
+    (docs / "routes").mkdir()
+    (docs / "routes" / "c.md").write_text("[d](d.sh) and [back](../a.md)")
+    (docs / "routes" / "d.sh").write_text("")
+    assert set(linked_files("[c](routes/c.md)", docs)) == {"a.md", "b.png", "routes/c.md", "routes/d.sh"}
     for name in ("c.md", "../secret.txt"):
         with pytest.raises(UsageError, match="mend the link"):
             linked_files(f"[x]({name})", docs)

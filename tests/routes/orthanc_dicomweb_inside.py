@@ -34,17 +34,17 @@ def frame(url: str) -> bytes:
 def test_source_and_result_are_one_study_over_dicomweb(knee_exam: Path, kneesynth: list[str], tmp_path: Path) -> None:
     source, out = sorted((knee_exam / "PD_coronal").iterdir()), tmp_path / "out"
     subprocess.run([*kneesynth, "synthesize", source[0].parent, "-o", out, "--format", "dicom"], cwd=ROOT, check=True)
-    result = sorted(out.glob("*.dcm"))
+    result, page = sorted(out.glob("0*.dcm")), out / "summary.dcm"
     with serving(tmp_path, DICOM_WEB) as base:
         url = f"{base}/dicom-web"
-        for files in (source, result):
+        for files in (source, [*result, page]):
             stored = stow(url, files)
             assert (len(stored["good"]), stored["bad"]) == (len(files), [])
         first = pydicom.dcmread(result[0])
         study = f"{url}/studies/{first.StudyInstanceUID}"
         found = json.loads(ask(f"{study}/series", Accept="application/dicom+json"))
         uids = {series[SERIES_UID]["Value"][0] for series in found}
-        assert uids == {first.SeriesInstanceUID, pydicom.dcmread(source[0]).SeriesInstanceUID}
+        assert uids == {pydicom.dcmread(file).SeriesInstanceUID for file in (source[0], result[0], page)}
         series = f"{study}/series/{first.SeriesInstanceUID}"
         for metadata in json.loads(ask(f"{series}/metadata", Accept="application/dicom+json")):
             assert metadata["0008001C"]["Value"] == ["YES"]

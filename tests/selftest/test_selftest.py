@@ -158,9 +158,9 @@ def _double(datasets: list[Any]) -> None:
 def test_a_derived_series_in_the_wrong_place_or_with_other_voxels_is_found(
     one_direction: None, monkeypatch: pytest.MonkeyPatch, harm: Callable[[list[Any]], None], code: int
 ) -> None:
-    from scripts.synthesis import products
+    from scripts.synthesis import dicom_products
 
-    whole = products.derive_series
+    whole = dicom_products.derive_series
 
     def harmed(*arguments: Any) -> list[Any]:
         datasets = whole(*arguments)
@@ -169,7 +169,7 @@ def test_a_derived_series_in_the_wrong_place_or_with_other_voxels_is_found(
         harm(datasets)
         return datasets
 
-    monkeypatch.setattr(products, "derive_series", harmed)
+    monkeypatch.setattr(dicom_products, "derive_series", harmed)
     assert failed(run_selftest()) == {"PD to PDFS, written": code}
 
 
