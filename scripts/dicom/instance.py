@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from scripts.dicom import identity
 from scripts.dicom.values import quiet
-from scripts.errors import OutputError
+from scripts.errors import DecodeError, OutputError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -86,6 +87,7 @@ def save_series(datasets: Sequence[Dataset], folder: Path) -> list[Path]:
         The files written, flushed to disk.
 
     Raises:
+        DecodeError: a value that was copied from a damaged source cannot be written.
         OutputError: the folder or a file cannot be written, or a file of that name is there.
     """
     paths = []
@@ -93,8 +95,9 @@ def save_series(datasets: Sequence[Dataset], folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for number, dataset in enumerate(datasets, start=1):
             path = folder / f"{number:04d}.dcm"
-            with quiet(), path.open("xb") as file:
-                dataset.save_as(file, enforce_file_format=True)
+            content = _encoded(dataset, path.name)
+            with path.open("xb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             paths.append(path)
@@ -103,3 +106,17 @@ def save_series(datasets: Sequence[Dataset], folder: Path) -> list[Path]:
             f"{folder} cannot be written to ({error.strerror or type(error).__name__}); give an empty folder with room"
         ) from error
     return paths
+
+
+def _encoded(dataset: Dataset, name: str) -> bytes:
+    """The bytes of a file. Away from the disk, whose errors have the same classes as those of damaged elements."""
+    stream = io.BytesIO()
+    try:
+        with quiet():
+            dataset.save_as(stream, enforce_file_format=True)
+    except Exception as error:  # elements that were copied unparsed fail in many ways
+        raise DecodeError(
+            f"{name} cannot be made: a value copied from its source is damaged ({type(error).__name__}); "
+            "need sound headers; export the series again"
+        ) from error
+    return stream.getvalue()

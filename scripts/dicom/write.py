@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from scripts.dicom.marking import (
 )
 from scripts.dicom.pixels import LOSSY_SYNTAXES
 from scripts.dicom.values import integer, numbers, quiet, text, texts
-from scripts.errors import DecodeError, GateError, GeometryError
+from scripts.errors import DecodeError, GateError, GeometryError, KneeSynthError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -101,7 +101,7 @@ def derive_series(files: Sequence[Path], stored: np.ndarray, contrast: str, prov
         series_uid = identity.uid_from("derived series", *made_by, *uids, str(pixels.shape), pixels.tobytes())
         # A second, untouched reading: elements that were looked at above no longer hold the bytes of the file.
         return [
-            _derive(_source(Path(file)), pixels[index], index, series_uid, contrast, provenance)
+            _derive_from(Path(file), pixels[index], index, series_uid, contrast, provenance)
             for index, file in enumerate(files)
         ]
 
@@ -151,6 +151,18 @@ def _check_sources(sources: Sequence[Dataset], stored: np.ndarray) -> None:
     places = np.array(positions, dtype=float) @ normal_of(orientation)
     if (np.diff(places) <= 0).any():
         raise GeometryError("the source files are not in slice order; give them as they were read")
+
+
+def _derive_from(path: Path, *arguments: Any) -> Dataset:
+    try:
+        return _derive(_source(path), *arguments)
+    except KneeSynthError:
+        raise
+    except Exception as error:  # what is copied is parsed here for the first time, and fails in many ways
+        raise DecodeError(
+            f"{split_address(path)[0].name}: its header cannot be copied ({type(error).__name__}); need a sound one; "
+            "export the series again"
+        ) from error
 
 
 def _derive(

@@ -80,7 +80,6 @@ class _Cursor:
     little: bool
     place: int = 0
 
-
     def take(self, count: int) -> bytes:
         self.place += count
         return self.data[self.place - count : self.place]
@@ -152,7 +151,8 @@ def _encode(element: Element, implicit: bool, little: bool) -> bytes:
     if isinstance(value, list):
         # Of undefined length, so that a change deep inside leaves everything around it sound.
         opened, closed, ended = (
-            struct.pack(f"{order}HHI", *tag, size) for tag, size in ((ITEM, UNDEFINED), (ITEM_END, 0), (SEQUENCE_END, 0))
+            struct.pack(f"{order}HHI", *tag, size)
+            for tag, size in ((ITEM, UNDEFINED), (ITEM_END, 0), (SEQUENCE_END, 0))
         )
         items = (b"".join(_encode(inner, implicit, little) for inner in item) for item in value)
         value = b"".join(opened + item + closed for item in items) + ended

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz.elements import File
+from tests.fuzz.seeds import PATIENT
 
 MEMORY = 2**30
 """Bytes that a study of a few kilobytes may take beyond what the program takes idle."""
@@ -65,7 +66,7 @@ class _Watch:
             self._check(event, arguments[0], -1)
         elif event == "os.mkdir":
             # One that is there already stays as it is: `exist_ok`.
-            if not os.path.isdir(_resolved(arguments[0], arguments[2])):
+            if not Path(_resolved(arguments[0], arguments[2])).is_dir():
                 self._check(event, arguments[0], arguments[2])
         elif event in ("os.rename", "os.link"):
             self._check(event, arguments[0], arguments[2])
@@ -74,8 +75,8 @@ class _Watch:
             self._check(event, arguments[0], arguments[1])
         elif event in _CHANGES:
             self._check(event, arguments[0], -1)
-        elif event in _NEVER:
-            self.seen.append(event)
+        elif event in _NEVER and not (event == "subprocess.Popen" and arguments[0] == sys.executable):
+            self.seen.append(f"{event} {arguments[0]!r}")
 
     def _check(self, event: str, path: Any, folder: int) -> None:
         if isinstance(path, (str, bytes, os.PathLike)):
@@ -86,11 +87,11 @@ class _Watch:
 
 def _resolved(path: str | bytes | os.PathLike[Any], folder: int) -> str:
     """Give the true path of one that is relative to an open folder, or to the working one where that is -1."""
-    return os.path.realpath(os.path.join(f"/proc/self/fd/{folder}" if folder >= 0 else "", os.fsdecode(path)))
+    return os.path.realpath((Path(f"/proc/self/fd/{folder}") if folder >= 0 else Path()) / os.fsdecode(path))
 
 
 def serve(pipe: Connection, folder: Path, program: Program) -> None:
-    """Answer each study that comes through the pipe with its `Outcome`, in a folder that is made and belongs to this."""
+    """Answer each study that comes through the pipe with its `Outcome`, in a folder that is made for this."""
     folder.mkdir(parents=True)
     (folder / "work").mkdir()
     os.chdir(folder / "work")
@@ -135,6 +136,8 @@ def _outcome(study: list[File], errors: io.TextIOWrapper, watch: _Watch, program
     _run(outcome, synthesize, errors, watch, program)
     if outcome.codes.get("synthesize") == 0:
         _check_json(outcome, Path("out/report.json"))
+        told = [page.name for page in Path("out").glob("report*") if PATIENT in page.read_text(encoding="utf-8")]
+        outcome.faults += [f"{name} names the patient" for name in told]
     elif Path("out").exists():
         outcome.faults.append("synthesize: an output folder although it was refused")
     shutil.rmtree("out", ignore_errors=True)
@@ -176,12 +179,16 @@ def _problems(verb: str, code: int, said: str, spoken: str) -> list[str]:
     messages = [line for line in lines if line.startswith("kneesynth: ")]
     if code not in ALLOWED[verb]:
         found.append(f"exit code {code} ({messages[-1] if messages else 'no message'})")
+    if PATIENT in said:
+        found.append("the patient is named on stderr")
     if "Traceback" in said:
         found.append("a traceback")
     if code and (len(messages) != 1 or messages[0] != lines[-1] or len(messages[0]) > LONGEST_LINE):
         found.append(f"{len(messages)} messages, or not the last line, or too long: {said[-300:]!r}")
     # Above the message there may be a table of stacks; all else is somebody's noise.
-    noise = [line for line in lines if line not in messages and not line.startswith(" ") and not re.match(r"[\dia]", line)]
+    noise = [
+        line for line in lines if line not in messages and not line.startswith(" ") and not re.match(r"[\dia]", line)
+    ]
     if noise:
         found.append(f"noise on stderr: {noise[0][:200]!r}")
     control = _CONTROL.search(said) or _CONTROL.search(spoken)

@@ -40,8 +40,10 @@ _LOOKED_AT = {
 }
 _LOOKED_AT_BY_NAME = tuple((name, vr) for vr, names in _LOOKED_AT.items() for name in names.split())
 _NESTED_TAG = (0x0008, 0x1140)
-_NAMES = ("a\nb.dcm", "\x1b[2J.dcm", "[red].dcm", "x" * 250, "deep/er/a.dcm", " ", "-o.dcm", "%s.dcm", "\udcff.dcm", "a.nii.gz",
-          "report.json", "frames/1")  # fmt: skip
+_NAMES = (
+    "a\nb.dcm", "\x1b[2J.dcm", "[red].dcm", "x" * 250, "deep/er/a.dcm", " ", "-o.dcm", "%s.dcm", "\udcff.dcm",
+    "a.nii.gz", "report.json", "frames/1",
+)  # fmt: skip
 
 FileMutation = Callable[[File, random.Random], None]
 
@@ -74,9 +76,9 @@ def looked_at_value(file: File, rng: random.Random) -> None:
     name, vr = rng.choice(_LOOKED_AT_BY_NAME)
     number = tag_for_keyword(name) or 0
     element = Element((number >> 16, number & 0xFFFF), vr, hostile(vr, file.syntax != BIG_ENDIAN, rng))
-    for holder, place in flat(file.elements):  # an Enhanced file has most of them deep inside
-        if holder[place].tag == element.tag:
-            holder[place] = element
+    for holder, at in flat(file.elements):  # an Enhanced file has most of them deep inside
+        if holder[at].tag == element.tag:
+            holder[at] = element
             return
     file.elements.append(element)
     file.elements.sort(key=lambda e: e.tag)
@@ -179,7 +181,9 @@ def fragments(file: File, rng: random.Random) -> None:
     parts = parts or [b""]
     what = rng.randrange(8)
     if what == 0:
-        parts[0] = b"".join(struct.pack("<I", rng.choice((0, 4, *LENGTHS))) for _ in range(rng.choice((1, 2, 6, 7, 900))))
+        parts[0] = b"".join(
+            struct.pack("<I", rng.choice((0, 4, *LENGTHS))) for _ in range(rng.choice((1, 2, 6, 7, 900)))
+        )
     elif what == 1:
         del parts[rng.randrange(len(parts))]
     elif what == 2:
@@ -209,7 +213,9 @@ def flipped_bits(file: File, rng: random.Random) -> None:
 def overwritten(file: File, rng: random.Random) -> None:
     data = bytearray(file.encode())
     place, size = rng.randrange(len(data) + 1), rng.choice((1, 4, 16, 300))
-    data[place : place + size] = rng.choice((b"\xff", b"\0", b"(")) * size if rng.random() < 0.5 else rng.randbytes(size)
+    data[place : place + size] = (
+        rng.choice((b"\xff", b"\0", b"(")) * size if rng.random() < 0.5 else rng.randbytes(size)
+    )
     file.raw = bytes(data)
 
 
@@ -221,7 +227,9 @@ def cut(file: File, rng: random.Random) -> None:
 
 def appended(file: File, rng: random.Random) -> None:
     data = file.encode()
-    file.raw = data + rng.choice((b"\0" * 9, data, data[132:], rng.randbytes(200), struct.pack("<HHI", *SEQUENCE_END, 0)))
+    file.raw = data + rng.choice(
+        (b"\0" * 9, data, data[132:], rng.randbytes(200), struct.pack("<HHI", *SEQUENCE_END, 0))
+    )
 
 
 _ON_FILES: dict[FileMutation, int] = {
@@ -276,17 +284,17 @@ def no_dicom(study: Study, studies: Mapping[str, Study], rng: random.Random) -> 
 _ON_STUDIES = (lost_file, copied_file, foreign_file, odd_name, no_dicom)
 
 
+def _any(file: File, rng: random.Random) -> Element:
+    holder, place = _place(file, rng)
+    return holder[place]
+
+
 def _place(file: File, rng: random.Random) -> tuple[list[Element], int]:
     places = flat(file.elements)
     if not places:
         file.elements.append(Element((8, 0x60), b"CS", b"MR"))
         places = flat(file.elements)
     return rng.choice(places)
-
-
-def _any(file: File, rng: random.Random) -> Element:
-    holder, place = _place(file, rng)
-    return holder[place]
 
 
 def _pixels(file: File) -> int | None:

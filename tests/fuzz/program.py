@@ -23,8 +23,11 @@ def prepare() -> None:
     import highdicom  # noqa: F401
     import monai.networks.nets  # noqa: F401
     import torch
+    from typer.main import get_command
 
     import scripts.synthesis.products  # noqa: F401
+    from scripts.cli import app
+    from scripts.dicom import apart, read
     from scripts.synthesis import run
     from scripts.synthesis.bundle import Model, ModelFacts, load_transforms
 
@@ -45,3 +48,13 @@ def prepare() -> None:
     for target in ("PD", "PDFS"):
         identity(target)
     run.load_model = identity
+    app.app = get_command(app.app)  # type: ignore[assignment]  # built anew for each command line otherwise
+
+    class Lasting(apart.Decoder):
+        """One process for all series: it is what takes the time with small ones."""
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+    lasting = Lasting()
+    read.Decoder = lambda: lasting  # type: ignore[assignment, misc]

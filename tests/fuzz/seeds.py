@@ -18,6 +18,9 @@ from tests.fuzz.elements import File, parse
 
 SLICES, ROWS, COLUMNS = 6, 32, 36  # JPEG 2000 with its usual five levels needs 32 pixels a side
 
+PATIENT = "NOBODYS"
+"""In the name and ID of the patient; whoever reads it elsewhere than in DICOM has found a leak."""
+
 Study = list[File]
 
 
@@ -97,7 +100,8 @@ def _jpeg_lossless(dataset: Dataset, path: Path) -> None:
 def _with_extras(dataset: Dataset, path: Path) -> None:
     """As a scanner writes it: private data, equipment, references, and no mark of a simulated study."""
     del dataset.SyntheticData, dataset.ContentQualification, dataset.ImageComments
-    dataset.Manufacturer, dataset.ManufacturerModelName, dataset.PatientID = "SCANNERS LTD", "MAGNET 3", "12345"
+    dataset.Manufacturer, dataset.ManufacturerModelName = "SCANNERS LTD", "MAGNET 3"
+    dataset.PatientName, dataset.PatientID = f"{PATIENT}^NAME", f"{PATIENT}-1"
     dataset.SoftwareVersions, dataset.TimezoneOffsetFromUTC = ["1", "2"], "+0100"
     dataset.RescaleSlope, dataset.RescaleIntercept, dataset.InversionTime = "0.5", "-3", "150"
     dataset.LossyImageCompression, dataset.ContrastBolusAgent = "01", "Gadolinium"
@@ -108,7 +112,7 @@ def _with_extras(dataset: Dataset, path: Path) -> None:
     block = dataset.private_block(0x0021, "SIEMENS MR SDS 01", create=True)
     block.add_new(0x5C, "CS", "PFP")
     nested = Dataset()
-    nested.PatientID = "12345"
+    nested.PatientID = f"{PATIENT}-1"
     dataset.private_block(0x0029, "EXTRAS", create=True).add_new(0x10, "SQ", [nested])
     dataset.save_as(path)
 
