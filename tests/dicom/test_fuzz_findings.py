@@ -130,7 +130,7 @@ def test_a_decoder_is_given_so_much_memory(file: Path) -> None:
 def test_a_copied_sequence_that_is_cut(file: Path, tmp_path: Path, provenance: Provenance, value: bytes) -> None:
     """Its parser raises OSError, which passed for a full disk."""
     change(file, lambda f: put(f, Element((0x0012, 0x0064), b"SQ", value)))
-    with pytest.raises(DecodeError, match="damaged|cannot be copied"):
+    with pytest.raises(DecodeError, match=r"damaged|cannot be copied"):
         derive(file, tmp_path / "out", provenance)
 
 
@@ -144,18 +144,15 @@ def test_an_unknown_representation_within_a_copied_sequence(
 
 
 def test_an_unknown_representation_of_what_is_looked_at(file: Path) -> None:
-    change(file, lambda f: put(f, Element((0x0008, 0x103E), b"LM", b"ABCD")))
+    change(file, lambda f: put(f, Element((0x0008, 0x103E), b"LM", b"")))
     assert index_series([file])
 
 
-@pytest.mark.parametrize("keyword", ["SeriesDescription", "Modality", "BodyPartExamined"])
-def test_headers_do_not_speak_to_the_terminal(file: Path, capsys: pytest.CaptureFixture[str], keyword: str) -> None:
-    element = Element(
-        {"SeriesDescription": (0x8, 0x103E), "Modality": (0x8, 0x60), "BodyPartExamined": (0x18, 0x15)}[keyword],
-        b"LO",
-        b"\x1b]0;owned\x07\x08",
-    )
-    change(file, lambda f: put(f, element))
+@pytest.mark.parametrize("tag", [(0x0008, 0x103E), (0x0008, 0x0060)], ids=["SeriesDescription", "Modality"])
+def test_headers_do_not_speak_to_the_terminal(
+    file: Path, capsys: pytest.CaptureFixture[str], tag: tuple[int, int]
+) -> None:
+    change(file, lambda f: put(f, Element(tag, b"LO", b"\x1b]0;owned\x07\x08")))
     main(["inspect", str(file)])
     main(["synthesize", str(file), "-o", str(file.with_name("out"))])
     said = capsys.readouterr()
@@ -163,10 +160,11 @@ def test_headers_do_not_speak_to_the_terminal(file: Path, capsys: pytest.Capture
 
 
 def test_a_file_name_does_not_speak_to_the_terminal(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    named = file.rename(file.with_name("\x1b[2Ja\nb.dcm"))
-    named.write_bytes(named.read_bytes()[:-100])
+    named = file.with_name("\x1b[2Ja\nb.dcm")
+    named.write_text("hello")
     assert main(["synthesize", str(named), "-o", str(file.with_name("out"))]) == 4
-    assert capsys.readouterr().err.count("\n") == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "\x1b" not in said
 
 
 def test_a_header_cannot_make_a_message_endless(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
