@@ -94,15 +94,6 @@ def test_a_decoder_in_cpp_that_aborts(file: Path, capfd: pytest.CaptureFixture[s
     assert capfd.readouterr().err == ""
 
 
-def test_a_decoder_that_speaks(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    compress(
-        file, "1.2.840.10008.1.2.4.90", b"\xff\x4f\xff\x51" + struct.pack(">HHIIII", 47, 0, 24, 20, 0, 0) + bytes(40)
-    )
-    with pytest.raises(DecodeError):
-        read_stack([file])
-    assert capfd.readouterr().err == ""
-
-
 def test_a_decoder_that_does_not_end_is_replaced(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from scripts.dicom import apart
 
