@@ -85,8 +85,7 @@ class Runner:
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
-        if self._process is not None and self._process.is_alive():
-            self._process.join(2)
+        if self._process is not None:
             self._process.kill()
             self._process.join()
 
