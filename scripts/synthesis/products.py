@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -65,17 +65,22 @@ class Synthesis:
 
 
 def write_products(
-    folder: Path, items: Sequence[Synthesis], model: ModelFacts, formats: Sequence[str], facts: Mapping[str, str]
+    folder: Path,
+    items: Iterable[Synthesis],
+    model: ModelFacts,
+    formats: Sequence[str],
+    facts: Mapping[str, str],
+    several: bool = False,
 ) -> dict[str, Any]:
     """Write all products of one run into an empty folder.
 
     Args:
-        folder: where to write: ``NNNN.dcm``, ``<target>.nii.gz``, ``report.html`` and ``report.json``. With several
-            items the names of volumes and pages carry the item's label and ``report.html`` lists the pages.
-        items: the syntheses.
+        folder: where to write: ``NNNN.dcm``, ``<target>.nii.gz``, ``report.html`` and ``report.json``.
+        items: the syntheses, taken one at a time.
         model: identity of the weights.
         formats: any of ``dicom`` and ``nifti``.
         facts: about the run (device, seconds), for page and report.
+        several: the names of volumes and pages carry the item's label, and ``report.html`` lists the pages.
 
     Returns:
         The content of ``report.json``.
@@ -88,7 +93,7 @@ def write_products(
     instances = 0
     entries, files, pages = [], [], []
     for item in items:
-        tag = f"_{_file_label(item.label)}" if len(items) > 1 else ""
+        tag = f"_{_file_label(item.label)}" if several else ""
         products: dict[str, Any] = {}
         if "dicom" in formats and item.files:
             names = _write_dicom(folder, item, model, created, first=instances + 1)
@@ -102,7 +107,7 @@ def write_products(
         pages.append((products["page"], f"{item.target} of stack {item.label}"))
         files += [*products.get("dicom", []), *([products["nifti"]] if "nifti" in products else []), products["page"]]
         entries.append(_entry(item, products))
-    if len(items) > 1:
+    if several:
         (folder / "report.html").write_text(_contents(pages), encoding="utf-8")
         files.append("report.html")
     report = {

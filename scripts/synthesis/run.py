@@ -79,15 +79,21 @@ def synthesize(request: Request, progress: Progress | None = None, bundle_root: 
     check_writable(request.out)
     with refusals_unwrapped():
         model = load_model(jobs[0].target, request.device, bundle_root)
-        items = [finish(job, predict(model, job.loadable, tell), model) for job in jobs]
-
         # Late, like everything that brings in MONAI: a refusal comes at once.
         from scripts.synthesis.products import write_products
 
-        tell("writing", 0, 1)
-        facts = {"Device": model.device.type, "Seconds": f"{time.monotonic() - started:.1f}"}
+        facts = {"Device": model.device.type}
+
+        def items() -> Iterator[Synthesis]:
+            """One after another, so that only one series is in memory, however many an exam has."""
+            for job in jobs:
+                item = finish(job, predict(model, job.loadable, tell), model)
+                facts["Seconds"] = f"{time.monotonic() - started:.1f}"
+                tell("writing", 0, 1)
+                yield item
+
         with staged_output(request.out) as stage:
-            report = write_products(stage, items, model.facts, formats, facts)
+            report = write_products(stage, items(), model.facts, formats, facts, several=len(jobs) > 1)
     tell("writing", 1, 1)
     return report
 

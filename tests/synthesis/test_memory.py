@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an exam of many series takes: one of them in memory at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scripts.synthesis.run import Request, synthesize
+from tests.archive.processes import memory_of
+
+SERIES, WARM = 12, 3
+SHAPE = (10, 288, 320)
+VOLUME = 4 * SHAPE[0] * SHAPE[1] * SHAPE[2]
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_number_of_series(
+    knee_series: Callable[..., list[Path]], small_bundle: Path, tmp_path: Path
+) -> None:
+    for number in range(1, SERIES + 1):
+        knee_series(f"exam/{number}", slices=SHAPE[0], shape=SHAPE[1:], number=number, seed=number, acquired=True)
+    held = []
+
+    def note(text: str, done: int, total: int) -> None:
+        if text == "synthesising" and not done:
+            held.append(memory_of(os.getpid()))
+
+    request = Request((tmp_path / "exam",), tmp_path / "out", all_series=True, device="cpu")
+    report = synthesize(request, note, bundle_root=small_bundle)
+    assert len(report["series"]) == len(held) == SERIES
+    # To hold one more of them would take a source and a synthesis for each series.
+    assert max(held[WARM:]) - held[WARM - 1] < 4 * VOLUME
