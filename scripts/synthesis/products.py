@@ -107,6 +107,7 @@ def write_products(
         pages.append((products["page"], f"{item.target} of stack {item.label}"))
         files += [*products.get("dicom", []), *([products["nifti"]] if "nifti" in products else []), products["page"]]
         entries.append(_entry(item, products))
+        del item  # before the next one is made
     if several:
         (folder / "report.html").write_text(_contents(pages), encoding="utf-8")
         files.append("report.html")

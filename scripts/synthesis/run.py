@@ -84,16 +84,15 @@ def synthesize(request: Request, progress: Progress | None = None, bundle_root: 
 
         facts = {"Device": model.device.type}
 
-        def items() -> Iterator[Synthesis]:
-            """One after another, so that only one series is in memory, however many an exam has."""
-            for job in jobs:
-                item = finish(job, predict(model, job.loadable, tell), model)
-                facts["Seconds"] = f"{time.monotonic() - started:.1f}"
-                tell("writing", 0, 1)
-                yield item
+        def make(job: Job) -> Synthesis:
+            item = finish(job, predict(model, job.loadable, tell), model)
+            facts["Seconds"] = f"{time.monotonic() - started:.1f}"
+            tell("writing", 0, 1)
+            return item
 
         with staged_output(request.out) as stage:
-            report = write_products(stage, items(), model.facts, formats, facts, several=len(jobs) > 1)
+            # A map: each series is made when it is written, so that one is in memory, however many an exam has.
+            report = write_products(stage, map(make, jobs), model.facts, formats, facts, several=len(jobs) > 1)
     tell("writing", 1, 1)
     return report
 
