@@ -30,6 +30,9 @@ else:
         detail = property(__str__)
 
 
+_LONGEST_LINE = 500
+
+
 class KneeSynthError(Base):
     """Base of every refusal; an instance of the base itself is an unexpected failure."""
 
@@ -113,6 +116,19 @@ def refusal(exit_code: int, message: str) -> KneeSynthError:
     return KneeSynthError(message)
 
 
+def printable(text: str) -> str:
+    """Text without line breaks and without what a terminal would obey: headers and file names are others' words."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
+
+
+def one_line(message: str) -> str:
+    """A message as it may be shown: printable, on one line, and without the middle where it is endless."""
+    line = " ".join(printable(message).split())
+    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE // 2]} ... {line[-_LONGEST_LINE // 3 :]}"
+
+
 def describe_unforeseen(error: BaseException) -> str:
     """Kind and place of an exception that nobody foresaw; its own text may quote a header, so that is left out."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -128,7 +144,7 @@ def say_refusals_last() -> None:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, KneeSynthError):
-                sys.stderr.write(f"{type(cause).__name__}: {' '.join(str(cause).split())}\n")
+                sys.stderr.write(f"{type(cause).__name__}: {one_line(str(cause))}\n")
                 return
             cause = cause.__cause__
 

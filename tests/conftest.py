@@ -229,3 +229,10 @@ def make_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
 def random_bundle(make_bundle: Callable[..., Path]) -> Path:
     """The repository's bundle with random weights."""
     return make_bundle()
+
+
+@pytest.fixture(scope="session")
+def small_bundle(make_bundle: Callable[..., Path]) -> Path:
+    """Random weights of a network of a few thousand parameters."""
+    decoders = {f"decoder_{domain}": {"features": [8, 4]} for domain in "ab"}
+    return make_bundle(encoder={"features": [4, 8], "latent_channels": 8}, **decoders)

@@ -223,7 +223,7 @@ def write(
     transforms = _transforms(series.job.target, settings.bundle_root)
     item = finish(series.job, {**data, **made}, transforms)
     with staged_output(settings.out / series.name) as stage:
-        report = write_products(stage, [item], settings.facts, series.formats, facts, settings.show)
+        report = write_products(stage, item, settings.facts, series.formats, facts, settings.show)
     return report["series"][0]["warnings"], None
 
 

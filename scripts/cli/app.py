@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 
 from scripts.cli.unknown_user import name_user
-from scripts.errors import KneeSynthError, OutOfMemory, UsageError, WeightsError, describe_unforeseen
+from scripts.errors import KneeSynthError, OutOfMemory, UsageError, WeightsError, describe_unforeseen, one_line
 
 # In the order of the help page. A verb is offered when its module is there and defines a function of the same name.
 VERBS = ("synthesize", "inspect", "train", "evaluate", "diagnose", "simulate", "pair", "check", "package", "selftest")
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"kneesynth: {' '.join(message.split())}\n")
+    sys.stderr.write(f"kneesynth: {one_line(message)}\n")
     return code
 
 

@@ -53,19 +53,19 @@ def path_from_environment(names: Sequence[str], argument: str) -> Path:
     raise UsageError(f"no {argument}; need a path; give it, or set {names[0]}")
 
 
-def task_settings(inputs: Sequence[Path]) -> dict[str, Any]:
+def task_settings(folder: Path) -> dict[str, Any]:
     """Settings that mercure's ``task.json`` gives for a run, each as its option of the command line is written.
 
     Args:
-        inputs: what is synthesised from; only a folder by itself has a task.
+        folder: what is synthesised from, as one of `INPUT_VARIABLES` names it.
 
     Raises:
         UsageError: the file cannot be read, or holds a setting that is not among `SETTINGS` or of another kind.
     """
-    if len(inputs) != 1 or not (inputs[0] / TASK_NAME).is_file():
+    if not (folder / TASK_NAME).is_file():
         return {}
     try:
-        with (inputs[0] / TASK_NAME).open("rb") as file:
+        with (folder / TASK_NAME).open("rb") as file:
             raw = file.read(MAX_TASK_BYTES + 1)
         content = json.loads(raw)
     except OSError as error:

@@ -158,8 +158,10 @@ def synthesize(
         check_json_target(json_file)
     try:
         if manifest is None:
-            inputs = inputs or [path_from_environment(INPUT_VARIABLES, "IN")]
-            task = task_settings(inputs)
+            task: dict[str, Any] = {}
+            if not inputs:
+                inputs = [path_from_environment(INPUT_VARIABLES, "IN")]
+                task = task_settings(inputs[0])  # in a folder that a person names it is a file like any other
             to = task.get("to") if to is None else to
             formats = task.get("format") if formats is None else formats
             if series is None:  # which has chosen already

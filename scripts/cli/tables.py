@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from scripts.errors import one_line
+
 if TYPE_CHECKING:
     from scripts.dicom.index import Stack
 
@@ -41,8 +43,8 @@ def print_stacks(stacks: Sequence[Stack], file: TextIO, descriptions: bool) -> N
             stack.contrast,
             _use(stack),
         ]
-        # Text, not str: a header is not allowed to speak Rich's markup language.
-        table.add_row(*(Text(cell) for cell in cells + ([stack.description] if descriptions else [])))
+        # Text, not str: a header is not allowed to speak Rich's markup language, nor a file name the terminal's.
+        table.add_row(*(Text(one_line(cell)) for cell in cells + ([stack.description] if descriptions else [])))
     console = Console(file=file, width=None if file.isatty() else 160)
     console.print(table)
 

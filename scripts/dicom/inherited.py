@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,10 @@ from scripts.dicom.copying import copy_elements
 from scripts.dicom.files import split_address
 from scripts.dicom.pixels import LOSSY_SYNTAXES
 from scripts.dicom.values import quiet, text
-from scripts.errors import DecodeError
+from scripts.errors import DecodeError, KneeSynthError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from pydicom.dataset import Dataset
 
@@ -63,6 +64,27 @@ def read_source(file: Path) -> Dataset:
     if not known:
         raise DecodeError(f"{path.name} is no DICOM image; give the files of one MR stack")
     return dataset
+
+
+@contextmanager
+def damage_refused(file: Path) -> Iterator[None]:
+    """Call it a refusal where what is copied from a header, and parsed for the first time by that, is damaged.
+
+    Args:
+        file: a source, or the address of a frame in it.
+
+    Raises:
+        DecodeError: something else than a refusal went wrong.
+    """
+    try:
+        yield
+    except KneeSynthError:
+        raise
+    except Exception as error:  # damaged elements fail in many ways
+        raise DecodeError(
+            f"{split_address(file)[0].name}: its series cannot be copied from ({type(error).__name__}); "
+            "need sound headers; export the series again"
+        ) from error
 
 
 def inherit(source: Dataset, target: Dataset, keywords: Iterable[str], may_be_empty: Iterable[str] = ()) -> None:

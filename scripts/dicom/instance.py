@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from scripts.dicom import identity
 from scripts.dicom.values import quiet
-from scripts.errors import OutputError
+from scripts.errors import DecodeError, OutputError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -95,11 +96,14 @@ def save_series(datasets: Sequence[Dataset], folder: Path, first: int = 1) -> li
         The files written, flushed to disk.
 
     Raises:
+        DecodeError: a value that was copied from a damaged source cannot be written.
         OutputError: the folder or a file cannot be written, or a file of that name is there.
     """
     paths = [folder / f"{number:04d}.dcm" for number in range(first, first + len(datasets))]
-    for dataset, path in zip(datasets, paths, strict=True):
-        save_instance(dataset, path)
+    # All of them before the first is written, so that a damaged value leaves no part of a series.
+    contents = [_encoded(dataset, path.name) for dataset, path in zip(datasets, paths, strict=True)]
+    for content, path in zip(contents, paths, strict=True):
+        _write(content, path)
     return paths
 
 
@@ -107,14 +111,33 @@ def save_instance(dataset: Dataset, path: Path) -> None:
     """Write one instance and flush it to disk; its folder is made if absent.
 
     Raises:
+        DecodeError: a value that was copied from a damaged source cannot be written.
         OutputError: the file cannot be written, or is there.
     """
+    _write(_encoded(dataset, path.name), path)
+
+
+def _write(content: bytes, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with quiet(), path.open("xb") as file:
-            dataset.save_as(file, enforce_file_format=True)
+        with path.open("xb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise OutputError(f"{path.parent} cannot be written to ({reason}); give an empty folder with room") from error
+
+
+def _encoded(dataset: Dataset, name: str) -> bytes:
+    """The bytes of a file. Away from the disk, whose errors have the same classes as those of damaged elements."""
+    stream = io.BytesIO()
+    try:
+        with quiet():
+            dataset.save_as(stream, enforce_file_format=True)
+    except Exception as error:  # elements that were copied unparsed fail in many ways
+        raise DecodeError(
+            f"{name} cannot be made: a value copied from its source is damaged ({type(error).__name__}); "
+            "need sound headers; export the series again"
+        ) from error
+    return stream.getvalue()

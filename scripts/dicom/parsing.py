@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 # Threads do not speed up Python, but a folder on a network answers many questions at a time.
 _READERS = 8
 
+# These are quoted; what is longer than any text that DICOM has for them has swallowed its neighbours, names among them.
+_LONGEST_CODE = 64
+
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _DICOM_SUFFIXES = frozenset({".dcm", ".ima", ".dicom"})
 _KEYWORDS = (
@@ -146,7 +149,7 @@ def _header(path: Path, frame: Frame, whole: str, count: int, size: int, problem
         series_instance_uid=text(dataset, "SeriesInstanceUID"),
         study_instance_uid=text(dataset, "StudyInstanceUID"),
         frame_of_reference_uid=text(dataset, "FrameOfReferenceUID"),
-        modality=text(dataset, "Modality").upper(),
+        modality=text(dataset, "Modality")[:16].upper(),
         series_number=integer(dataset, "SeriesNumber") or 0,
         series_description=text(dataset, "SeriesDescription"),
         protocol=text(dataset, "ProtocolName"),
@@ -211,8 +214,8 @@ def _sequence_facts(frame: Frame) -> SequenceFacts:
 
 def _anatomy_facts(frame: Frame) -> AnatomyFacts:
     return AnatomyFacts(
-        body_part=frame.text("BodyPartExamined").upper(),
-        region=region_of(frame),
+        body_part=frame.text("BodyPartExamined")[:_LONGEST_CODE].upper(),
+        region=region_of(frame)[:_LONGEST_CODE],
         laterality=laterality_of(frame),
         description=_joined(frame, "SeriesDescription", "ProtocolName", "StudyDescription"),
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scripts.dicom.apart import Decoder, DecoderFailed
 from scripts.dicom.files import split_address
 from scripts.dicom.frames import Frame
 from scripts.dicom.geometry import affine_of, examine
@@ -23,7 +24,7 @@ from scripts.dicom.headers import Header
 from scripts.dicom.parsing import read_headers
 from scripts.dicom.pixels import MAX_BYTES, stream_problem
 from scripts.dicom.pydicom_versions import assume_syntax
-from scripts.dicom.values import numbers, quiet, text
+from scripts.dicom.values import integer, numbers, quiet, text
 from scripts.errors import DecodeError, GeometryError
 
 if TYPE_CHECKING:
@@ -109,9 +110,10 @@ def read_slices(headers: Sequence[Header]) -> np.ndarray:
     places: dict[Path, list[int]] = {}
     for index, header in enumerate(headers):
         places.setdefault(header.path, []).append(index)
-    for indices in places.values():
-        for index, values in zip(indices, _decode([headers[i] for i in indices]), strict=True):
-            array[index] = values
+    with Decoder() as decoder:
+        for indices in places.values():
+            for index, values in zip(indices, _decode([headers[i] for i in indices], decoder), strict=True):
+                array[index] = values
     return array
 
 
@@ -166,7 +168,7 @@ def _in_order(headers: list[Header]) -> tuple[list[Header], float]:
     return [headers[index] for index in geometry.order], geometry.spacing or first.slice_thickness or 1.0
 
 
-def _decode(headers: Sequence[Header]) -> Iterator[np.ndarray]:
+def _decode(headers: Sequence[Header], decoder: Decoder) -> Iterator[np.ndarray]:
     """Decode images of one file to modality values, float64 (rows, columns) each."""
     import pydicom
 
@@ -176,10 +178,11 @@ def _decode(headers: Sequence[Header]) -> Iterator[np.ndarray]:
             dataset = pydicom.dcmread(path, force=True, specific_tags=list(_TAGS))
             assume_syntax(dataset)
             problem = stream_problem(dataset)
-            stored = None if problem else dataset.pixel_array
+            stored = None if problem else _pixels(dataset, path, decoder)
         except Exception as error:  # each codec fails in its own way
+            why = str(error) if isinstance(error, DecoderFailed) else type(error).__name__
             raise DecodeError(
-                f"{path.name} cannot be decoded ({type(error).__name__}); export the series again, uncompressed"
+                f"{path.name} cannot be decoded ({why}); export the series again, uncompressed"
             ) from error
     if stored is not None and stored.ndim == 2:
         stored = stored[None]
@@ -193,6 +196,13 @@ def _decode(headers: Sequence[Header]) -> Iterator[np.ndarray]:
             values = _stored_extremes(dataset) - values
         holder = Frame(dataset, header.frame).holder("RescaleSlope", "PixelValueTransformationSequence")
         yield values * _number(holder, "RescaleSlope", 1.0) + _number(holder, "RescaleIntercept", 0.0)
+
+
+def _pixels(dataset: Dataset, path: Path, decoder: Decoder) -> np.ndarray:
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return dataset.pixel_array
+    size = int(dataset.Rows) * int(dataset.Columns) * (integer(dataset, "NumberOfFrames") or 1)
+    return decoder.pixels(path, _TAGS, size * max(int(dataset.BitsAllocated) // 8, 1))
 
 
 def _stored_extremes(dataset: Dataset) -> float:

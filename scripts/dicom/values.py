@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from scripts.errors import printable
+
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
     from pydicom.tag import BaseTag
@@ -57,15 +59,17 @@ def value_of(dataset: Dataset | None, keyword: str | int) -> Any:
 
 
 def texts(dataset: Dataset | None, keyword: str) -> tuple[str, ...]:
-    """Give all values as stripped, non-empty strings."""
+    """Give all values as stripped, non-empty strings without control characters."""
     plain = None if dataset is None else _plain_text(dataset, keyword)
     if plain is not None:
-        return tuple(filter(None, (item.strip(" \0") for item in plain.split("\\"))))
-    value = value_of(dataset, keyword)
-    if value is None:
-        return ()
-    items = [value] if isinstance(value, str) or not hasattr(value, "__iter__") else list(value)
-    return tuple(filter(None, (str(item).strip() for item in items)))
+        items = [item.strip(" \0") for item in plain.split("\\")]
+    else:
+        value = value_of(dataset, keyword)
+        if value is None:
+            return ()
+        many = hasattr(value, "__iter__") and not isinstance(value, str)
+        items = [str(item).strip() for item in (value if many else [value])]
+    return tuple(printable(item) for item in items if item)
 
 
 def _plain_text(dataset: Dataset, keyword: str) -> str | None:
@@ -76,7 +80,10 @@ def _plain_text(dataset: Dataset, keyword: str) -> str | None:
     tag, vr = _dictionary_entry(keyword)
     if vr not in _PLAIN:
         return None
-    element: Any = dataset.get_item(tag)
+    try:
+        element: Any = dataset.get_item(tag)
+    except Exception:  # an unknown representation, say
+        return None
     if element is None:
         return ""
     value = element.value if getattr(element, "is_raw", False) else None

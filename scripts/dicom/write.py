@@ -20,7 +20,7 @@ from scripts.dicom.enhanced import derive_frames
 from scripts.dicom.files import split_address
 from scripts.dicom.frames import Frame
 from scripts.dicom.geometry import normal_of
-from scripts.dicom.inherited import read_source
+from scripts.dicom.inherited import damage_refused, read_source
 from scripts.dicom.instance import MAX_STORED, save_series
 from scripts.dicom.marking import OEDEMA_SENTENCE, STORED_PER_UNIT, Provenance
 from scripts.dicom.values import integer, numbers, quiet, text
@@ -54,7 +54,7 @@ def derive_series(files: Sequence[Path], stored: np.ndarray, contrast: str, prov
         GeometryError: the files are not of one stack in slice order, or do not have the shape of ``stored``.
     """
     _check_arguments(stored, contrast)
-    with quiet():
+    with quiet(), damage_refused(Path(files[0])):
         sources = _read(files)
         enhanced = _check_sources(sources, stored)
         uids = [f"{text(source.dataset, 'SOPInstanceUID')}#{source.number}" for source in sources]

@@ -129,7 +129,7 @@ def write_and_read_back(job: Job, model: Model, data: Mapping[str, Any], out: Pa
     show = Presentation(mark=False)
     with staged_output(out) as stage:
         item = finish(job, {**data, "notes": []}, model)
-        report = write_products(stage, [item], model.facts, ("dicom", "nifti"), {}, show)
+        report = write_products(stage, item, model.facts, ("dicom", "nifti"), {}, show)
     wanted = STORED_SCALE * _on_phantom_grid(data["pred"][0].numpy(), affine_ras(data["image"]))
 
     series = read_stack([out / name for name in report["series"][0]["products"]["dicom"]])

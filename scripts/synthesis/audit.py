@@ -71,7 +71,7 @@ class Trail:
         """
         if self._file is None:
             return
-        elapsed = time.monotonic() - self._started if seconds is None else seconds
+        elapsed = self.seconds if seconds is None else seconds
         facts = {} if job is None else job.source_facts
         record = {
             "time": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -85,6 +85,11 @@ class Trail:
             "seconds": round(elapsed, 3),
         }
         self._append(json.dumps(record).encode() + b"\n")
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken so far."""
+        return time.monotonic() - self._started
 
     def _model(self) -> dict[str, str] | None:
         if self.model is None and self._root is not None:

@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 
 from scripts.body import bright_end
 from scripts.dicom.burn_in import WORD, burn, find_corner
-from scripts.dicom.inherited import read_source
+from scripts.dicom.inherited import damage_refused, read_source
 from scripts.dicom.instance import MAX_STORED
 from scripts.dicom.summary import derive_summary
 from scripts.dicom.values import text
@@ -107,7 +107,9 @@ def summarise(item: Synthesis, report: Report, derived: Derived, identifiers: Ma
         "Date": f"{made.created:%Y-%m-%d}",
     }
     picture = draw_summary(report, facts, identifiers)
-    return derive_summary(source, derived.instances, picture, item.target, made, identified=identifiers is not None)
+    identified = identifiers is not None
+    with damage_refused(item.files[0]):
+        return derive_summary(source, derived.instances, picture, item.target, made, identified=identified)
 
 
 def stored_integers(pred: MetaTensor, file_affine: np.ndarray) -> np.ndarray:

@@ -67,81 +67,119 @@ class Synthesis:
     identifiers: Mapping[str, str] = field(default_factory=dict)
 
 
+class Products:
+    """What one run writes into an empty folder: series by series, so that one of them is in memory at a time.
+
+    Written are ``NNNN.dcm``, ``summary.dcm``, ``<target>.nii.gz``, ``report.html`` and ``report.json``. With several
+    series the names of summaries, volumes and pages carry the series' label, and ``report.html`` lists the pages.
+
+    Args:
+        folder: where to write.
+        model: identity of the weights.
+        formats: any of ``dicom`` and ``nifti``.
+        show: what they show besides; by default mark and summary, and no identifiers.
+        several: more than one series is asked for.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        model: ModelFacts,
+        formats: Sequence[str],
+        show: Presentation | None = None,
+        several: bool = False,
+    ) -> None:
+        self.folder, self.model, self.formats, self.several = folder, model, formats, several
+        self.show = show or Presentation()
+        self.created = datetime.now().astimezone()
+        self.entries: list[dict[str, Any]] = []
+        self._instances = 0
+        self._files: list[str] = []
+        self._pages: list[tuple[str, str]] = []
+
+    def add(self, item: Synthesis, facts: Mapping[str, str]) -> None:
+        """Write the products of one series.
+
+        Args:
+            item: the synthesis.
+            facts: about the run so far (device, seconds), for its page.
+
+        Raises:
+            DecodeError: a header of the source is damaged; nothing of the series is written then.
+            GeometryError: the synthesis is not on its source's grid; nothing of the series is written then.
+            OutputError: a file that cannot be written.
+        """
+        tag = f"_{_file_label(item.label)}" if self.several else ""
+        products: dict[str, Any] = {}
+        patient = identifiers_of(item.files[0]) if self.show.identifiers and item.files else None
+        derived = None
+        if "dicom" in self.formats and item.files:
+            derived = derive(item, self.model, self.created, self.show.mark)
+            decisions = {**item.decisions, "Mark": derived.marked}
+            item = replace(item, warnings=(*item.warnings, *derived.warnings), decisions=decisions)
+        page = _page(item, self.model, self.created, facts, patient)
+        summary = None if derived is None or not self.show.summary else summarise(item, page, derived, patient)
+        if derived is not None:
+            written = save_series(derived.instances, self.folder, self._instances + 1)
+            products["dicom"] = [path.name for path in written]
+            self._instances += len(written)
+        if "nifti" in self.formats:
+            products["nifti"] = f"{item.target}{tag}.nii.gz"
+            write_nifti(item.pred, self.folder / products["nifti"])
+        products["page"] = f"report{tag}.html"
+        write_page(page, self.folder / products["page"])
+        self._pages.append((products["page"], f"{item.target} of stack {item.label}"))
+        if summary is not None:
+            products["summary"] = f"summary{tag}.dcm"
+            save_instance(summary, self.folder / products["summary"])
+        self._files += [*products.get("dicom", []), *(name for kind, name in products.items() if kind != "dicom")]
+        self.entries.append(_entry(item, products))
+
+    def close(self, facts: Mapping[str, str], found: Sequence[Verdict] = ()) -> dict[str, Any]:
+        """Write the report, which says that the run is done.
+
+        Args:
+            facts: about the run.
+            found: what became of each stack of the input.
+
+        Returns:
+            The content of ``report.json``.
+        """
+        files = self._files
+        if self.several:
+            (self.folder / "report.html").write_text(_contents(self._pages), encoding="utf-8")
+            files = [*files, "report.html"]
+        model = self.model
+        report = {
+            "program": PROGRAM,
+            "status": "done",
+            "exit_code": 0,
+            "notice": RESEARCH_USE,
+            "created": self.created.isoformat(timespec="seconds"),
+            "model": {"name": model.name, "version": model.version, "weights_sha256": model.weights_sha256},
+            "software": software_block(vars(model)),
+            "scale": f"{STORED_SCALE:g} is the target contrast's 99.5th percentile in the body",
+            "run": dict(facts),
+            "series": self.entries,
+            **({"input": [asdict(verdict) for verdict in found]} if found else {}),
+            "files": files,
+        }
+        (self.folder / REPORT_NAME).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        return report
+
+
 def write_products(
     folder: Path,
-    items: Sequence[Synthesis],
+    item: Synthesis,
     model: ModelFacts,
     formats: Sequence[str],
     facts: Mapping[str, str],
     show: Presentation | None = None,
-    found: Sequence[Verdict] = (),
 ) -> dict[str, Any]:
-    """Write all products of one run into an empty folder.
-
-    Args:
-        folder: where to write: ``NNNN.dcm``, ``summary.dcm``, ``<target>.nii.gz``, ``report.html`` and
-            ``report.json``. With several items the names of summaries, volumes and pages carry the item's label and
-            ``report.html`` lists the pages.
-        items: the syntheses.
-        model: identity of the weights.
-        formats: any of ``dicom`` and ``nifti``.
-        facts: about the run (device, seconds), for page and report.
-        show: what they show besides; by default mark and summary, and no identifiers.
-        found: what became of each stack of the input, for the report.
-
-    Returns:
-        The content of ``report.json``.
-
-    Raises:
-        GeometryError: a synthesis is not on its source's grid.
-        OutputError: a page that cannot be written.
-    """
-    created = datetime.now().astimezone()
-    show = show or Presentation()
-    instances = 0
-    entries, files, pages = [], [], []
-    for item in items:
-        tag = f"_{_file_label(item.label)}" if len(items) > 1 else ""
-        products: dict[str, Any] = {}
-        patient = identifiers_of(item.files[0]) if show.identifiers and item.files else None
-        derived = None
-        if "dicom" in formats and item.files:
-            derived = derive(item, model, created, show.mark)
-            decisions = {**item.decisions, "Mark": derived.marked}
-            item = replace(item, warnings=(*item.warnings, *derived.warnings), decisions=decisions)
-            products["dicom"] = [path.name for path in save_series(derived.instances, folder, instances + 1)]
-            instances += len(products["dicom"])
-        if "nifti" in formats:
-            products["nifti"] = f"{item.target}{tag}.nii.gz"
-            write_nifti(item.pred, folder / products["nifti"])
-        page = _page(item, model, created, facts, patient)
-        products["page"] = f"report{tag}.html"
-        write_page(page, folder / products["page"])
-        pages.append((products["page"], f"{item.target} of stack {item.label}"))
-        if derived is not None and show.summary:
-            products["summary"] = f"summary{tag}.dcm"
-            save_instance(summarise(item, page, derived, patient), folder / products["summary"])
-        files += [*products.get("dicom", []), *(name for kind, name in products.items() if kind != "dicom")]
-        entries.append(_entry(item, products))
-    if len(items) > 1:
-        (folder / "report.html").write_text(_contents(pages), encoding="utf-8")
-        files.append("report.html")
-    report = {
-        "program": PROGRAM,
-        "status": "done",
-        "exit_code": 0,
-        "notice": RESEARCH_USE,
-        "created": created.isoformat(timespec="seconds"),
-        "model": {"name": model.name, "version": model.version, "weights_sha256": model.weights_sha256},
-        "software": software_block(vars(model)),
-        "scale": f"{STORED_SCALE:g} is the target contrast's 99.5th percentile in the body",
-        "run": dict(facts),
-        "series": entries,
-        **({"input": [asdict(verdict) for verdict in found]} if found else {}),
-        "files": files,
-    }
-    (folder / REPORT_NAME).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return report
+    """Write the products of a run of one series, see `Products`."""
+    products = Products(folder, model, formats, show)
+    products.add(item, facts)
+    return products.close(facts)
 
 
 def write_nifti(volume: MetaTensor, path: Path) -> None:

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +102,6 @@ def synthesize(request: Request, progress: Progress | None = None, bundle_root: 
     Raises:
         KneeSynthError: any refusal; the output folder is then as it was.
     """
-    started = time.monotonic()
     tell = progress or (lambda text, done, total: None)
     with audited(request.audit, bundle_root or default_root(), request.target) as trail:
         plan = find_jobs(request)
@@ -111,37 +109,39 @@ def synthesize(request: Request, progress: Progress | None = None, bundle_root: 
         check_writable(request.out)
         with refusals_unwrapped():
             model = load_model(plan.jobs[0].target, request.device, bundle_root)
-            items, devices, found = _make(plan, model, tell, trail)
-
-            # Late, like everything that brings in MONAI: a refusal comes at once.
-            from scripts.synthesis.products import write_products
-
-            tell("writing", 0, 1)
-            seconds = f"{time.monotonic() - started:.1f}"
-            facts = {"Device": ", ".join(dict.fromkeys(devices)), "Seconds": seconds}
             with staged_output(request.out) as stage:
-                report = write_products(stage, items, model.facts, plan.formats, facts, request.show, found)
+                report = _make(request, plan, model, stage, tell, trail)
         trail.warnings = [entry["warnings"] for entry in report["series"]]
     tell("writing", 1, 1)
     return report
 
 
-def _make(
-    plan: Plan, model: Model, tell: Progress, trail: Trail
-) -> tuple[list[Synthesis], list[str], tuple[Verdict, ...]]:
-    """Synthesise each series; one that is refused when its pixels are read keeps none of the others from being made."""
-    items: list[Synthesis] = []
+def _make(request: Request, plan: Plan, model: Model, stage: Path, tell: Progress, trail: Trail) -> dict[str, Any]:
+    """Synthesise and write one series after the other, so that one is in memory however many there are.
+
+    One that is refused when its pixels are read keeps none of the others from being made.
+    """
+    # Late, like everything that brings in MONAI: a refusal comes at once.
+    from scripts.synthesis.products import Products
+
+    products = Products(stage, model.facts, plan.formats, request.show, several=len(plan.jobs) > 1)
     devices: list[str] = []
     refused: dict[str, KneeSynthError] = {}
+
+    def facts(names: Iterable[str]) -> dict[str, str]:
+        return {"Device": ", ".join(dict.fromkeys(names)), "Seconds": f"{trail.seconds:.1f}"}
+
     for job in plan.jobs:
         try:
             with refusals_unwrapped():
                 data = predict(model, job.loadable, tell)
-                items.append(finish(job, data, model))
+                tell("writing", 0, 1)
+                products.add(finish(job, data, model), facts([data["device"]]))
                 devices.append(data["device"])
         except (DecodeError, GateError, GeometryError) as error:
             refused[job.label] = error
-    if not items:
+        data = {}  # before the next one is made
+    if not products.entries:
         raise next(iter(refused.values()))
     left: dict[str, str] = {}
     for job in plan.jobs:
@@ -150,7 +150,8 @@ def _make(
             files = (job.source,) if isinstance(job.source, Path) else job.source
             left[job.label] = without_file_names(str(refused[job.label]), files)
     trail.jobs = [job for job in plan.jobs if job.label not in refused]
-    return items, devices, tuple(one.skipped(left[one.stack]) if one.stack in left else one for one in plan.found)
+    found = [one.skipped(left[one.stack]) if one.stack in left else one for one in plan.found]
+    return products.close(facts(devices), found)
 
 
 def find_jobs(request: Request) -> Plan:

@@ -100,6 +100,6 @@ class SaveDerivedSeriesd(MapTransform):
                 "Seconds since start": f"{time.monotonic() - self._started:.1f}",
             }
             with staged_output(out) as stage:
-                write_products(stage, [item], model, self.formats, facts, self.show)
+                write_products(stage, item, model, self.formats, facts, self.show)
             logger.info("%s written", data["case"])
         return dict(data)

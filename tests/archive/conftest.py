@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bundle whose network is small, and manifests of small NIfTI series."""
+"""Manifests of small NIfTI series."""
 
 from __future__ import annotations
 
@@ -9,16 +9,6 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-
-
-@pytest.fixture(scope="session")
-def small_bundle(make_bundle: Callable[..., Path]) -> Path:
-    """Random weights of a network of a few thousand parameters."""
-    return make_bundle(encoder={"features": [4, 8], "latent_channels": 8}, **_decoders([8, 4]))
-
-
-def _decoders(features: list[int]) -> dict[str, object]:
-    return {f"decoder_{domain}": {"features": features} for domain in "ab"}
 
 
 @pytest.fixture

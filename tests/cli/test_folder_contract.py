@@ -57,10 +57,18 @@ def test_settings_of_the_task_choose(folders: tuple[Path, Path], asked: list[Req
     source, _ = folders
     task(source, {"to": "PD", "all": True, "plane": ["coronal", "axial"], "match": "knee", "format": "dicom"})
     assert main(["synthesize"]) == 0
-    assert main(["synthesize", str(source), "-o", "x"]) == 0
-    for request in asked:
-        assert (request.target, request.all_series, request.formats) == ("PD", True, ("dicom",))
-        assert (request.only.planes, request.only.match) == (("coronal", "axial"), "knee")
+    (request,) = asked
+    assert (request.target, request.all_series, request.formats) == ("PD", True, ("dicom",))
+    assert (request.only.planes, request.only.match) == (("coronal", "axial"), "knee")
+
+
+@pytest.mark.parametrize("text", ['{"process": {"settings": {"to": "PD"}}}', "no JSON"])
+def test_in_a_folder_that_a_person_names_it_is_a_file_like_any_other(
+    tmp_path: Path, asked: list[Request], text: str
+) -> None:
+    (tmp_path / "task.json").write_text(text)
+    assert main(["synthesize", str(tmp_path), "-o", "x"]) == 0
+    assert asked[0].target is None
 
 
 def test_the_command_line_wins_over_the_task(folders: tuple[Path, Path], asked: list[Request]) -> None:
