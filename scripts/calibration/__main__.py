@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find the limits of the gate on simulated scans, and tell how often it warns."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scripts.calibration.measured import measure_real, measure_tasks, tasks, write_measured
+
+logger = logging.getLogger("scripts.calibration")
+
+MEASURED = "measures.csv"
+
+Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder of the measures.")]
+
+app = typer.Typer(add_completion=False, help=__doc__)
+
+
+@app.callback()
+def start() -> None:
+    """Log to the terminal."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s - %(message)s")
+
+
+@app.command("measure")
+def measure(
+    out: Folder = Path("outputs/gate"),
+    knees: Annotated[int, typer.Option(min=2, help="Sound knees that limits are found on, in three planes.")] = 40,
+    checked: Annotated[int, typer.Option(min=0, help="Other sound knees, on which they are tried.")] = 20,
+    disturbed: Annotated[int, typer.Option(min=0, help="Of those, with artefacts too.")] = 6,
+    training: Annotated[int, typer.Option(min=2, help="Stacks as the training data are drawn.")] = 60,
+    real: Annotated[Path | None, typer.Option(help="Folder of real DICOM.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+) -> None:
+    """Simulate scans and measure them: three quarters of an hour on one core."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_measured([] if real is None else measure_real(real), out / MEASURED)
+    todo = tasks(knees, checked, disturbed, training)
+    for number, rows in enumerate(measure_tasks(todo, workers), 1):
+        write_measured(rows, out / MEASURED, append=True)
+        logger.info("%d of %d", number, len(todo))
+
+
+if __name__ == "__main__":
+    app()
