@@ -31,7 +31,7 @@ from scripts.errors import (
 )
 from scripts.synthesis.bundle import Model, ModelFacts, Transforms, load_model, load_transforms, read_facts
 from scripts.synthesis.jobs import Job
-from scripts.synthesis.run import Request, find_jobs, finish, infer, refusals_unwrapped
+from scripts.synthesis.run import Request, find_jobs, finish, infer, read_admitted, refusals_unwrapped
 from scripts.synthesis.selection import Lift
 from scripts.synthesis.staging import staged_output
 
@@ -192,7 +192,7 @@ def read(settings: Settings, series: Series) -> tuple[None, dict[str, Any]]:
         KneeSynthError: it cannot be read.
     """
     transforms = _transforms(series.job.target, settings.bundle_root)
-    return None, transforms.preprocessing({"image": series.job.loadable})
+    return None, read_admitted(series.job, transforms, settings.lift.force)
 
 
 def write(

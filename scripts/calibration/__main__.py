@@ -29,14 +29,14 @@ def start() -> None:
 @app.command("measure")
 def measure(
     out: Folder = Path("outputs/gate"),
-    knees: Annotated[int, typer.Option(min=2, help="Sound knees that limits are found on, in three planes.")] = 40,
-    checked: Annotated[int, typer.Option(min=0, help="Other sound knees, on which they are tried.")] = 20,
-    disturbed: Annotated[int, typer.Option(min=0, help="Of those, with artefacts too.")] = 6,
-    training: Annotated[int, typer.Option(min=2, help="Stacks as the training data are drawn.")] = 60,
+    knees: Annotated[int, typer.Option(min=2, help="Sound knees that limits are found on, in three planes.")] = 24,
+    checked: Annotated[int, typer.Option(min=0, help="Other sound knees, on which they are tried.")] = 12,
+    disturbed: Annotated[int, typer.Option(min=0, help="Of those, with artefacts too.")] = 4,
+    training: Annotated[int, typer.Option(min=2, help="Stacks as the training data are drawn.")] = 30,
     real: Annotated[Path | None, typer.Option(help="Folder of real DICOM.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
-    """Simulate scans and measure them: three quarters of an hour on one core."""
+    """Simulate scans and measure them: half an hour on two cores."""
     out.mkdir(parents=True, exist_ok=True)
     write_measured([] if real is None else measure_real(real), out / MEASURED)
     todo = tasks(knees, checked, disturbed, training)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulated scans that the gate's limits are found on: sound ones, and the same knees with one artefact of a known grade."""
+"""Simulated scans that the gate's limits are found on: sound ones, and the same knees with one artefact of a grade."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scripts.simulation.scanner.acquire import acquire
 from scripts.simulation.scanner.scan import Scan
 from scripts.simulation.study import CONTRASTS, StudyParameters, anatomy_of, draw_study
 
-SHAPE = (20, 256, 256)
+SHAPE = (16, 224, 224)
 PLANES = ("sagittal", "coronal", "axial")
 
 NOISE = (12.0, 6.0, 3.0, 1.5)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -82,23 +82,21 @@ def _measure(volume: Tensor, pixel_mm: float, plane: str) -> Measures:
     tissue = regions.image[regions.body]
     most = volume.max()
     inside = max(1.0, float(area.sum()) / pixel_mm**2)
-    common = {
-        "body_mm2": float(area.quantile(0.5)),
-        "empty_slices": int((area < _EMPTY_MM2).sum()),
-        "saturated": float((volume >= most).sum()) / inside,
-    }
+    empty = int((area < _EMPTY_MM2).sum())
+    seen = Measures(float(area.quantile(0.5)), empty, float((volume >= most).sum()) / inside)
     if not len(tissue):
-        return Measures(**common)
+        return seen
     bright = max(float(torch.quantile(tissue, BRIGHT)), 1e-6)
     in_air = noise_in_air(blocks, regions)
     in_body = noise_in_body(volume, regions.body)
+    surely = find_regions(volume, pixel_mm, plane, max(ends, _GHOST * bright))
     sigma = in_body if in_air is None else in_air
-    return Measures(
-        **common,
+    return replace(
+        seen,
         snr=None if in_air is None else bright / max(in_air, 1e-6),
         snr_in_body=bright / max(in_body, 1e-6),
         polarity=polarity(volume, pixel_mm, plane, ends),
         void_mm2=void(regions, sigma),
-        ghosts=None if blocks.blanked else ghosts(find_regions(volume, pixel_mm, plane, max(ends, _GHOST * bright)), bright),
+        ghosts=None if blocks.blanked else ghosts(surely, bright),
         jumps_mm=jumps(regions),
     )

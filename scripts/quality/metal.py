@@ -30,7 +30,9 @@ def void(regions: Regions, sigma: float) -> float:
     image = regions.image
     ends = (DARK**2 + (_OVER_NOISE * sigma) ** 2) ** 0.5
     empty = brightest(image, _odd(regions, SOLID_MM)) < ends
-    around = local_mean(brightest(local_mean(image, _odd(regions, 5.0)), _odd(regions, 12.0)), _odd(regions, _AROUND_MM))
+    around = local_mean(
+        brightest(local_mean(image, _odd(regions, 5.0)), _odd(regions, 12.0)), _odd(regions, _AROUND_MM)
+    )
     found: Tensor = empty & regions.inside(SOLID_MM) & (around > _BRIGHT_AROUND)
     return float(found.sum()) * regions.pixel_mm**2
 

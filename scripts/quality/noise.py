@@ -12,7 +12,7 @@ from torch import Tensor
 from scripts.quality.regions import Regions
 
 BLOCK = 8
-"""Side of the squares [pixels] in which fluctuations are measured; interpolated noise is correlated over two or three."""
+"""Side of the squares [pixels] whose variance is taken; interpolated noise is correlated over two or three pixels."""
 
 AIR_VARIANCE = 0.46
 """Variance of the magnitude of pure noise over that of its real part: .43 with one receiver, .5 with many."""

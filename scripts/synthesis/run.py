@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.errors import DecodeError, KneeSynthError, OutOfMemory, SourceError, UsageError
 from scripts.synthesis.bundle import Model, Transforms, load_model
+from scripts.synthesis.gates import admit
 from scripts.synthesis.jobs import Job, assemble, dicom_job, find_reference, nifti_job
 from scripts.synthesis.selection import TARGETS, Lift, choose
 from scripts.synthesis.staging import check_writable, staged_output
@@ -79,7 +80,7 @@ def synthesize(request: Request, progress: Progress | None = None, bundle_root: 
     check_writable(request.out)
     with refusals_unwrapped():
         model = load_model(jobs[0].target, request.device, bundle_root)
-        items = [finish(job, predict(model, job.loadable, tell), model) for job in jobs]
+        items = [finish(job, _admitted(job, model, request.lift.force, tell), model) for job in jobs]
 
         # Late, like everything that brings in MONAI: a refusal comes at once.
         from scripts.synthesis.products import write_products
@@ -212,6 +213,25 @@ def _raise_nothing_found(inputs: Sequence[Path]) -> None:
     raise SourceError("no DICOM series found; need a folder with a knee study, DICOM files or NIfTI; check the path")
 
 
+def _admitted(job: Job, model: Model, force: bool, tell: Progress) -> dict[str, Any]:
+    """`predict`, unless the gate refuses what preprocessing shows."""
+    data = read_admitted(job, model, force)
+    return data | {"pred": infer(model, data["image"], tell)}
+
+
+def read_admitted(job: Job, transforms: Transforms, force: bool) -> dict[str, Any]:
+    """Load and preprocess one volume, and ask the gate.
+
+    Raises:
+        GateError: its pixels are not what the model was made for, and nothing is lifted.
+    """
+    from scripts.transforms.quality import quality_of
+
+    data = transforms.preprocessing({"image": job.loadable})
+    admit(job.label, quality_of(data["result"]), force)
+    return data
+
+
 def predict(model: Model, source: str | list[str], tell: Progress) -> dict[str, Any]:
     """Load one volume and synthesise its other contrast.
 
@@ -269,4 +289,4 @@ def finish(job: Job, data: Mapping[str, Any], transforms: Transforms) -> Synthes
         GeometryError: the synthesis does not lie on its source's voxels.
     """
     pred = transforms.postprocessing(data)["pred"]
-    return assemble(job, data["image"], pred, transforms.preprocessing, data["result"]["warnings"])
+    return assemble(job, data["image"], pred, transforms.preprocessing, data["result"])
