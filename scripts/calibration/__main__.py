@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from scripts.calibration.measured import measure_real, measure_tasks, tasks, write_measured
+from scripts.calibration.limits import find_limits, write_limits
+from scripts.calibration.measured import measure_real, measure_tasks, read_measured, tasks, write_measured
+from scripts.calibration.table import as_markdown, put_into, table_lines, write_table
+from scripts.quality.limits import FILE
+from scripts.synthesis.bundle import default_root
 
 logger = logging.getLogger("scripts.calibration")
 
-MEASURED = "measures.csv"
+MEASURED, TABLE = "measures.csv", "table.csv"
 
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder of the measures.")]
 
@@ -43,6 +48,26 @@ def measure(
     for number, rows in enumerate(measure_tasks(todo, workers), 1):
         write_measured(rows, out / MEASURED, append=True)
         logger.info("%d of %d", number, len(todo))
+
+
+@app.command("limits")
+def limits(
+    out: Folder = Path("outputs/gate"),
+    publish: Annotated[bool, typer.Option(help="Also put limits and table in their places in this checkout.")] = False,
+) -> None:
+    """Find the limits on what was measured, and write them beside the table of how often they warn."""
+    rows = read_measured(out / MEASURED)
+    found = find_limits(rows, default_root() / "configs" / "train.yaml")
+    lines = table_lines(rows, found)
+    write_limits(found, out / FILE.name)
+    write_table(lines, out / TABLE)
+    (out / "table.md").write_text(as_markdown(lines) + "\n", encoding="utf-8")
+    if publish:
+        docs = default_root() / "docs"
+        shutil.copy(out / FILE.name, FILE)
+        (docs / "gate").mkdir(exist_ok=True)
+        shutil.copy(out / TABLE, docs / "gate" / TABLE)
+        put_into(docs / "DICOM_INPUT.md", as_markdown(lines))
 
 
 if __name__ == "__main__":

@@ -143,5 +143,6 @@ def _row(line: dict[str, str]) -> Measured:
     values: dict[str, Any] = {
         one.name: float(line[one.name]) if line[one.name] else None for one in fields(Measures) if one.name in line
     }
+    values["empty_slices"] = int(values["empty_slices"])
     part, scan, plane, contrast, artefact = (line[name] for name in ("part", "scan", "plane", "contrast", "artefact"))
     return Measured(part, scan, plane, contrast, artefact, float(line["grade"]), Measures(**values))

@@ -37,7 +37,7 @@ class Measures:
             where air is blanked or missing.
         polarity: below zero for fine dark structures on bright fat, see `scripts.quality.fat`.
         void_mm2: area without signal within the body, see `scripts.quality.metal`.
-        ghosts: amplitude of ghosts over bright tissue.
+        ghosts: standard deviation of structure in air over bright tissue.
         jumps_mm: displacement of slices against their neighbours.
     """
 

@@ -25,7 +25,7 @@ _QUARTER = 0.75
 
 
 def ghosts(regions: Regions, bright: float) -> float | None:
-    """Amplitude of structure in air over the brightness of the body; None where there is too little air.
+    """Standard deviation of structure in air over the brightness of the body; None where there is too little air.
 
     A ghost keeps the body's shape along the readout, so that it is correlated over a few mm along one axis of the
     image; noise is not, also interpolated noise.

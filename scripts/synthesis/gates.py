@@ -42,10 +42,14 @@ def gate_problems(stack: Stack) -> list[str]:
         problems.append(f"its plane is {stack.plane}")
     if stack.body_part and not any(part in stack.body_part.upper() for part in _BODY_PARTS):
         problems.append("its body part is not a knee")
-    named = sorted(_METAL_WORDS & set(re.split(r"[^A-Z0-9]+", stack.description.upper())))
-    if named:
-        problems.append(f"its description names metal ({named[0]})")
+    if word := metal_word(stack.description):
+        problems.append(f"its description names metal ({word})")
     return problems + size_problems(stack.slices, stack.spacing_mm)
+
+
+def metal_word(description: str) -> str:
+    """The word of a series description that tells of metal; empty where none does."""
+    return min(_METAL_WORDS & set(re.split(r"[^A-Z0-9]+", description.upper())), default="")
 
 
 def lifted(what: str, problem: str, needed: str, force: bool) -> str:
