@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from scripts.calibration.measured import LIMITS, Measured
+from scripts.calibration.measured import LIMITS, REAL, Measured
 from scripts.calibration.scans import SOUND, TRAINING
 from scripts.quality.limits import Limits, Range
 from scripts.simulation.preset import load_preset
@@ -23,8 +23,8 @@ PRESET = "randomised"
 BEYOND = 0.1
 """Limits lie beyond the most extreme scan by this share of its distance from the median."""
 
-HALF = 0.5
-"""Refused is what has less than this share of the least that was trained on."""
+REFUSED = {"body_mm2": 0.25, "snr": 0.5, "snr_in_body": 0.5}
+"""Refused is what has less than this share of the least that was trained on, in either contrast."""
 
 LEAST = {"void_mm2": 100.0, "ghosts": 0.01, "jumps_mm": 0.3}
 """Less than this is no reason for a warning, whatever simulated scans show: real ones are less clean."""
@@ -32,7 +32,6 @@ LEAST = {"void_mm2": 100.0, "ghosts": 0.01, "jumps_mm": 0.3}
 SATURATED_WARNED, SATURATED_REFUSED = 0.002, 0.02
 """Share of the body at the largest value; set by hand, since a scan that is not cut off has a voxel or two there."""
 
-_TRAINED = ("body_mm2", "snr", "snr_in_body")
 _HEAD = """# The limits of the gate, [lowest, highest] by contrast and measure; null is open. Written by
 # `python -m scripts.calibration limits`, never by hand; bundle/docs/DICOM_INPUT.md says what they mean.
 """
@@ -41,26 +40,28 @@ _HEAD = """# The limits of the gate, [lowest, highest] by contrast and measure; 
 def find_limits(rows: Sequence[Measured], train: Path) -> Limits:
     """Find the limits.
 
-    What was trained on ends at the least of the training data and of sound clinical scans; whatever else a scan may
-    show ends where sound clinical scans end.
+    What was trained on ends at the least of the training data and of simulated sound clinical scans; whatever else a
+    scan may show ends where sound clinical scans end, simulated and real.
 
     Args:
         rows: measured scans.
         train: ``train.yaml`` of the shipped weights.
     """
+    seen = [row for row in rows if row.part == LIMITS and row.artefact in (SOUND, TRAINING)]
+    least_of_all = {name: Range(low=_rounded(share * min(_values(seen, name)), -1)) for name, share in REFUSED.items()}
     warned, refused = {}, {}
     for number, contrast in enumerate(CONTRASTS):
-        sound = [row for row in rows if row.part == LIMITS and row.artefact == SOUND and row.contrast == contrast]
-        trained = [row for row in rows if row.part == LIMITS and row.artefact == TRAINING and row.contrast == contrast]
-        limits = {name: Range(low=_end(_values(sound + trained, name), -1)) for name in _TRAINED}
+        own = [row for row in seen if row.contrast == contrast]
+        sound = [row for row in own if row.artefact == SOUND]
+        sound += [row for row in rows if row.part == REAL and row.contrast == contrast]
+        limits = {name: Range(low=_end(_values(own, name), -1)) for name in REFUSED}
         looks = _end(_values(sound, "polarity"), 1 if number == 0 else -1)
         limits["polarity"] = Range(high=looks) if number == 0 else Range(low=looks)
         limits |= {name: Range(high=max(_end(_values(sound, name), 1), least)) for name, least in LEAST.items()}
-        warned[contrast] = limits | {"saturated": Range(high=SATURATED_WARNED)}
-        refused[contrast] = {
-            name: Range(low=_rounded(HALF * min(_values(sound + trained, name)), -1)) for name in _TRAINED
-        } | {"saturated": Range(high=SATURATED_REFUSED)}
-    count = {"knees": len({row.scan for row in rows if row.part == LIMITS and row.artefact == SOUND})}
+        warned[contrast] = limits | {"saturated": Range(high=SATURATED_WARNED), "empty_slices": Range(high=0.0)}
+        refused[contrast] = least_of_all | {"saturated": Range(high=SATURATED_REFUSED)}
+    count = {"knees": len({row.scan for row in seen if row.artefact == SOUND})}
+    count["real_stacks"] = sum(row.part == REAL for row in rows)
     return Limits(_trained_grid(train), warned, refused, PRESET, {"simulator": SIMULATOR_VERSION, **count})
 
 

@@ -132,5 +132,6 @@ def _preprocessing(chain: Mapping[str, Any], shipped: list[Mapping[str, Any]]) -
     transforms: list[Mapping[str, Any]] = [{**entry, "keys": shipped[0]["keys"]} for entry in each]
     for place, entry in enumerate(shipped):
         if entry["_target_"] in _GATE:
-            transforms.insert(place, entry)
+            # What comes last sees what the network sees, however long the run's own chain is.
+            transforms.insert(len(transforms) if place == len(shipped) - 1 else place, entry)
     return {**chain, "transforms": transforms}

@@ -78,10 +78,6 @@ def judge(
             refusals.append(_refusal(name, value, least))
         elif not expected.holds(value):
             warnings.append(_warning(name, value, expected, contrast))
-    if found.empty_slices:
-        warnings.append(
-            f"{found.empty_slices} of its slices show no body: nothing can be synthesised there; check the export."
-        )
     return Judgement(tuple(refusals), tuple(warnings), listed)
 
 
@@ -111,8 +107,8 @@ def _entry(value: float, expected: Range) -> dict[str, Any]:
 def _refusal(name: str, value: float, least: Range) -> Refusal:
     if name == "body_mm2":
         return Refusal(
-            f"half of its slices show less than {value / 100:.0f} cm2 of body",
-            f"a knee in the field of view, {least.low / 100:.0f} cm2 at least" if least.low else "a knee",
+            f"half of its slices show at most {value:.0f} mm2 of body",
+            f"a knee in the field of view, {least.low or 0:.0f} mm2 at least",
         )
     if name == "saturated":
         return Refusal(
@@ -121,7 +117,7 @@ def _refusal(name: str, value: float, least: Range) -> Refusal:
         )
     return Refusal(
         f"it is nothing but noise to the model (bright tissue is {value:.1f} times the noise)",
-        f"a scan whose bright tissue is {least.low:g} times the noise at least" if least.low else "a scan",
+        f"a scan whose bright tissue is {least.low or 0:g} times the noise at least",
     )
 
 
@@ -152,6 +148,8 @@ def _warning(name: str, value: float, expected: Range, contrast: str) -> str:
             f"Slices lie {value:.1f} mm beside their neighbours, so the knee moved between them: structures are broken "
             "where slices meet."
         )
+    if name == "empty_slices":
+        return f"{value:.0f} of its slices show no body: nothing can be synthesised there; check the export."
     if name == "saturated":
         return f"{100 * value:.1f} % of the body has the largest value of the image: bright tissue is cut off."
-    return f"Its slices show little body ({value / 100:.0f} cm2): check that the knee is in the field of view."
+    return f"Its slices show little body ({value:.0f} mm2): check that the knee is in the field of view."

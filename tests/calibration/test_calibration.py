@@ -42,7 +42,7 @@ ROWS = [row(n, contrast) for contrast in ("PD", "PDFS") for n in range(11)]
 TRAINED = [replace(one, artefact="training") for one in ROWS]
 
 
-def test_limits_lie_beyond_every_sound_scan_and_refusals_at_half_of_what_was_trained() -> None:
+def test_limits_lie_beyond_every_sound_scan_and_refusals_at_a_share_of_what_was_trained() -> None:
     limits = find_limits([*ROWS, *TRAINED, row(3, artefact="training", snr=60.0)], TRAIN)
     assert limits.warned["PD"]["snr"].low == pytest.approx(60 - BEYOND * (150 - 60), abs=1.1)
     assert limits.refused["PD"]["snr"].low == pytest.approx(30)

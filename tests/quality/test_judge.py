@@ -40,7 +40,7 @@ def test_a_sound_scan_passes_without_a_word_and_its_measures_are_listed(contrast
 @pytest.mark.parametrize(
     ("contrast", "changed", "words"),
     [
-        ("PD", {"body_mm2": 500.0}, "less than 5 cm2 of body"),
+        ("PD", {"body_mm2": 500.0}, "at most 500 mm2 of body"),
         ("PDFS", {"snr": 1.5}, "nothing but noise"),
         ("PD", {"snr": None, "snr_in_body": 2.0}, "nothing but noise"),
         ("PD", {"saturated": 0.3}, "30 % of the body has the largest value"),
