@@ -20,7 +20,7 @@ from scripts.simulation.study import CONTRASTS, SIMULATOR_VERSION
 PRESET = "randomised"
 """What the training data of the shipped weights are drawn from."""
 
-BEYOND = 0.1
+BEYOND = 0.25
 """Limits lie beyond the most extreme scan by this share of its distance from the median."""
 
 REFUSED = {"body_mm2": 0.25, "snr": 0.5, "snr_in_body": 0.5}

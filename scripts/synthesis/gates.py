@@ -69,13 +69,13 @@ def lifted(what: str, problem: str, needed: str, force: bool) -> str:
     return f"Forced although {problem}: the model was not made for this."
 
 
-def admit(label: str, quality: Mapping[str, Any], force: bool) -> tuple[str, ...]:
+def admit(what: str, quality: Mapping[str, Any], force: bool) -> tuple[str, ...]:
     """What is to be said of a preprocessed volume by its pixels, if it may be a source at all.
 
     Every way to a synthesis asks here, after preprocessing and before the network.
 
     Args:
-        label: of the stack, or the word ``nifti``.
+        what: is to be synthesised, as "stack 1.1".
         quality: what `scripts.transforms.quality.quality_of` tells of the volume.
         force: lift refusals.
 
@@ -85,5 +85,4 @@ def admit(label: str, quality: Mapping[str, Any], force: bool) -> tuple[str, ...
     Raises:
         GateError: it may not, and nothing is lifted.
     """
-    what = label if label == "nifti" else f"stack {label}"
     return (*(lifted(what, problem, needed, force) for problem, needed in quality["refusals"]), *quality["warnings"])

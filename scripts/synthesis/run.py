@@ -228,7 +228,7 @@ def read_admitted(job: Job, transforms: Transforms, force: bool) -> dict[str, An
     from scripts.transforms.quality import quality_of
 
     data = transforms.preprocessing({"image": job.loadable})
-    admit(job.label, quality_of(data["result"]), force)
+    admit(job.label if job.label == "nifti" else f"stack {job.label}", quality_of(data["result"]), force)
     return data
 
 
