@@ -20,8 +20,8 @@ from scripts.software import default_root, software_block
 from scripts.synthesis.audit import INTERRUPTED, Trail, audited
 from scripts.synthesis.inference import Progress
 from scripts.synthesis.narrowing import Narrowing
+from scripts.synthesis.planning import check_formats
 from scripts.synthesis.presentation import Presentation
-from scripts.synthesis.run import check_formats
 from scripts.synthesis.selection import Lift
 from scripts.synthesis.staging import PROGRAM, check_writable
 

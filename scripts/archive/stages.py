@@ -34,8 +34,9 @@ from scripts.synthesis.bundle import Model, ModelFacts, Transforms, load_model, 
 from scripts.synthesis.inference import infer
 from scripts.synthesis.jobs import Job
 from scripts.synthesis.narrowing import Narrowing
+from scripts.synthesis.planning import Request, find_jobs
 from scripts.synthesis.presentation import Presentation
-from scripts.synthesis.run import Request, find_jobs, finish, refusals_unwrapped
+from scripts.synthesis.run import finish, read_admitted, refusals_unwrapped
 from scripts.synthesis.selection import Lift
 from scripts.synthesis.staging import staged_output
 
@@ -200,7 +201,7 @@ def read(settings: Settings, series: Series) -> tuple[None, dict[str, Any]]:
         KneeSynthError: it cannot be read.
     """
     transforms = _transforms(series.job.target, settings.bundle_root)
-    return None, transforms.preprocessing({"image": series.job.loadable})
+    return None, read_admitted(series.job, transforms, settings.lift.force)
 
 
 def write(

@@ -14,7 +14,7 @@ from scripts.synthesis.audit import audited
 
 if TYPE_CHECKING:
     from scripts.archive.run import ArchiveRequest
-    from scripts.synthesis.run import Request
+    from scripts.synthesis.planning import Request
 
 # The package's folder comes before all others, the current one included: each bundle's code is called `scripts`.
 _START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from scripts.cli.app import main; sys.exit(main())"
@@ -48,7 +48,7 @@ def synthesize_packed(
 
 def arguments_of(request: Request | ArchiveRequest, json_file: Path | None) -> list[str]:
     """The command line that asks for the same."""
-    from scripts.synthesis.run import Request
+    from scripts.synthesis.planning import Request
 
     named: dict[str, Any] = {
         "--out": request.out,

@@ -22,7 +22,7 @@ from scripts.errors import KneeSynthError, SeriesNotMade, UsageError
 
 if TYPE_CHECKING:
     from scripts.archive.run import ArchiveRequest
-    from scripts.synthesis.run import Request
+    from scripts.synthesis.planning import Request
 
 ARCHIVE = "An archive of studies (bundle/docs/ARCHIVE.md)"
 
@@ -181,7 +181,7 @@ def synthesize(
         }
         request: Request | ArchiveRequest
         if manifest is None:
-            from scripts.synthesis.run import Request
+            from scripts.synthesis.planning import Request
 
             if engine != "local" or address or shard or workers:
                 raise UsageError("--engine, --address, --shard, --workers: for an archive; need --manifest; add it")

@@ -23,7 +23,7 @@ _PLACES = (
 )
 _ENDS = ("initialize", "training", "run", "finalize")
 _NOT_OF_THE_RUN = (*_PLACES, *_ENDS)
-_GATE = "scripts.transforms.gate.CheckSourced"
+_GATE = ("scripts.transforms.gate.CheckSourced", "scripts.transforms.quality.MeasureQualityd")
 _HEAD = """# Train with the settings of the run that this bundle's weights come from. Runs alone, from this folder:
 #
 #   python -m monai.bundle run training --config_file configs/train.yaml --dataset_dir DIR
@@ -131,6 +131,7 @@ def _preprocessing(chain: Mapping[str, Any], shipped: list[Mapping[str, Any]]) -
     check_packable({**chain, "transforms": settings}, "preprocessing")
     transforms: list[Mapping[str, Any]] = [{**entry, "keys": shipped[0]["keys"]} for entry in each]
     for place, entry in enumerate(shipped):
-        if entry["_target_"] == _GATE:
-            transforms.insert(place, entry)
+        if entry["_target_"] in _GATE:
+            # What comes last sees what the network sees, however long the run's own chain is.
+            transforms.insert(len(transforms) if place == len(shipped) - 1 else place, entry)
     return {**chain, "transforms": transforms}

@@ -29,7 +29,7 @@ TARGETS = ("PDFS", "PD")
 def write_phantom(folder: Path) -> tuple[str, dict[str, Job]]:
     """Write the phantom as a simulated DICOM study of both contrasts, and find the source for each target in it."""
     from scripts.dicom.study import write_simulated_study
-    from scripts.synthesis.run import Request, find_jobs
+    from scripts.synthesis.planning import Request, find_jobs
 
     write_simulated_study(folder / "study", [phantom_series(contrast) for contrast in OPPOSITE], 0)
     wanted = (Request((folder / "study",), folder, target=target, lift=Lift(simulated=True)) for target in TARGETS)

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the model was made for: the properties of a sound stack that keep it from being a source.
+"""What the model was made for: the properties of a sound stack or volume that keep it from being a source.
 
 These refusals protect from convincing nonsense, not from damage; a person who knows better may lift them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from scripts.errors import GateError
 from scripts.limits import size_problems
 
 if TYPE_CHECKING:
@@ -17,6 +20,11 @@ PLANES = ("sagittal", "coronal", "axial")
 
 # BodyPartExamined is often empty or generic; only a part that names something else is a reason to refuse.
 _BODY_PARTS = ("KNEE", "KNIE", "GENOU", "RODILLA", "GINOCCHIO", "PATELLA", "EXTREM", "LEG", "LIMB", "JOINT", "MSK")
+
+# Words of a description, whole ones, that name metal or a technique against it, which nobody uses without.
+_METAL_WORDS = frozenset(
+    "METAL METALL IMPLANT IMPLANTAT PROTHESE PROSTHESIS ENDOPROTHESE TEP PTG TKA TKR MARS WARP SEMAC MAVRIC VAT".split()
+)
 
 
 def gate_problems(stack: Stack) -> list[str]:
@@ -34,4 +42,47 @@ def gate_problems(stack: Stack) -> list[str]:
         problems.append(f"its plane is {stack.plane}")
     if stack.body_part and not any(part in stack.body_part.upper() for part in _BODY_PARTS):
         problems.append("its body part is not a knee")
+    if word := metal_word(stack.description):
+        problems.append(f"its description names metal ({word})")
     return problems + size_problems(stack.slices, stack.spacing_mm)
+
+
+def metal_word(description: str) -> str:
+    """The word of a series description that tells of metal; empty where none does."""
+    return min(_METAL_WORDS & set(re.split(r"[^A-Z0-9]+", description.upper())), default="")
+
+
+def lifted(what: str, problem: str, needed: str, force: bool) -> str:
+    """The note that a refusal was lifted, or the refusal.
+
+    Args:
+        what: is refused, as "stack 1.1".
+        problem: why.
+        needed: what is needed in its place.
+        force: whether it is lifted.
+
+    Raises:
+        GateError: it is not.
+    """
+    if not force:
+        raise GateError(f"{what}: {problem}; need {needed}; --force takes it all the same")
+    return f"Forced although {problem}: the model was not made for this."
+
+
+def admit(what: str, quality: Mapping[str, Any], force: bool) -> tuple[str, ...]:
+    """What is to be said of a preprocessed volume by its pixels, if it may be a source at all.
+
+    Every way to a synthesis asks here, after preprocessing and before the network.
+
+    Args:
+        what: is to be synthesised, as "stack 1.1".
+        quality: what `scripts.transforms.quality.quality_of` tells of the volume.
+        force: lift refusals.
+
+    Returns:
+        Warnings, lifted refusals first, one sentence each.
+
+    Raises:
+        GateError: it may not, and nothing is lifted.
+    """
+    return (*(lifted(what, problem, needed, force) for problem, needed in quality["refusals"]), *quality["warnings"])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.errors import UsageError
+from scripts.synthesis.gates import admit
 from scripts.synthesis.selection import OPPOSITE, AmbiguousSource, Choice, Lift, acquired_partners, same_grid_size
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def assemble(
     image: MetaTensor,
     pred: MetaTensor,
     preprocessing: Callable[[Mapping[str, Any]], dict[str, Any]],
-    doubts: str = "",
+    result: Mapping[str, Any] | None = None,
 ) -> Synthesis:
     """Put a synthesis together with what belongs beside it.
 
@@ -142,19 +143,24 @@ def assemble(
         image: what the network saw, display orientation, normalised.
         pred: the synthesis in file orientation, stored scale.
         preprocessing: what made ``image``; an acquired target goes through the same.
-        doubts: what preprocessing warned of, one sentence a line.
+        result: what preprocessing says of the image; it is no longer a question whether it may be a source.
 
     Raises:
         GeometryError: the synthesis does not lie on its source's voxels.
     """
     from scripts.synthesis.grid import CORNER_TOLERANCE_MM, affine_ras, corner_distance
     from scripts.synthesis.products import Synthesis
+    from scripts.transforms.quality import lines_of, quality_of
     from scripts.transforms.series import LoadKneeSeries
 
     files: tuple[Path, ...] = ()
     file_affine = None
-    # A stack's doubts were refusals before it was loaded, and what was lifted is among the job's warnings already.
-    said = doubts.splitlines() if isinstance(job.source, Path) else []
+    quality = quality_of(result or {})
+    said = list(admit(job.label, quality, force=True))
+    # A stack's other doubts were refusals before it was loaded; those lifted are among the job's warnings already.
+    if isinstance(job.source, Path):
+        known = lines_of(quality)
+        said += [line for line in (result or {}).get("warnings", "").splitlines() if line not in known]
     if not isinstance(job.source, Path):
         files, file_affine = job.source, affine_ras(pred)
     elif job.reference is not None:
@@ -181,4 +187,5 @@ def assemble(
         source_facts=job.source_facts,
         decisions=decisions,
         identifiers=job.identifiers,
+        quality=quality["measures"],
     )

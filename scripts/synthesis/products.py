@@ -50,6 +50,7 @@ class Synthesis:
         source_facts: what went in, without identifiers.
         decisions: what was decided and why.
         identifiers: source UIDs for the machine-readable report only.
+        quality: what the gate measured on the source, by name, for the machine-readable report.
     """
 
     label: str
@@ -65,6 +66,7 @@ class Synthesis:
     source_facts: Mapping[str, str] = field(default_factory=dict)
     decisions: Mapping[str, str] = field(default_factory=dict)
     identifiers: Mapping[str, str] = field(default_factory=dict)
+    quality: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Products:
@@ -247,6 +249,7 @@ def _entry(item: Synthesis, products: Mapping[str, Any]) -> dict[str, Any]:
         "source": dict(item.source_facts),
         "decisions": dict(item.decisions),
         "warnings": [*item.warnings, *([OEDEMA_LIMIT] if item.target == "PDFS" else [])],
+        "quality": dict(item.quality),
         # UIDs only where the DICOM beside this file carries them anyway.
         **({"identifiers": dict(item.identifiers)} if "dicom" in products and item.identifiers else {}),
         "products": dict(products),

@@ -13,14 +13,16 @@ import torch
 from ignite.engine import Engine, Events
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
+from monai.transforms import MapTransform, Transform
 
 from scripts.synthesis.bundle import read_facts
 from scripts.synthesis.cases import Cases
+from scripts.synthesis.gates import admit
 from scripts.synthesis.jobs import assemble
 from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.products import FORMATS, write_products
 from scripts.synthesis.staging import staged_output
+from scripts.transforms.quality import quality_of
 from scripts.weights import load_weights
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,26 @@ class LoadWeights:
     def _load(self) -> None:
         read_facts(self.bundle_root, self.checkpoint)
         load_weights(self.network, self.checkpoint)
+
+
+class Admitd(Transform):
+    """Refuse a preprocessed case whose pixels are not what the model was made for.
+
+    Args:
+        force: let it pass; the report says so.
+    """
+
+    def __init__(self, force: bool = False) -> None:
+        self.force = force
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
+        """Ask the gate; the data pass through.
+
+        Raises:
+            GateError: it refuses.
+        """
+        admit(str(data["case"]), quality_of(data["result"]), self.force)
+        return data
 
 
 class SaveDerivedSeriesd(MapTransform):
@@ -93,7 +115,7 @@ class SaveDerivedSeriesd(MapTransform):
         model = read_facts(self.bundle_root, self.checkpoint)
         image: MetaTensor = data[self.image_key].cpu()
         for key in self.key_iterator(dict(data)):
-            item = assemble(job, image, data[key], self.preprocessing, data["result"]["warnings"])
+            item = assemble(job, image, data[key], self.preprocessing, data["result"])
             out = self.output_dir / data["case"]
             facts = {
                 "Device": str(data[self.image_key].device),

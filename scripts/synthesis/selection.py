@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from scripts.errors import DecodeError, GateError, GeometryError, SourceError, UsageError
-from scripts.synthesis.gates import gate_problems
+from scripts.synthesis.gates import gate_problems, lifted
 from scripts.synthesis.narrowing import Narrowing
 
 if TYPE_CHECKING:
@@ -237,9 +237,7 @@ def _refuse_unusable(stack: Stack) -> NoReturn:
 
 
 def _lifted(stack: Stack, problem: str, needed: str, lift: Lift) -> str:
-    if not lift.force:
-        raise GateError(f"stack {stack.id}: {problem}; need {needed}; --force takes it all the same")
-    return f"Forced although {problem}: the model was not made for this."
+    return lifted(f"stack {stack.id}", problem, needed, lift.force)
 
 
 def _all(stacks: Sequence[Stack], target: str, lift: Lift, only: Narrowing) -> Selection:

@@ -21,8 +21,9 @@ from scripts.archive.run import ArchiveRequest, Interrupted, synthesize_archive
 from scripts.errors import KneeSynthError, OutputError, UsageError, WeightsError
 from scripts.software import software_block
 from scripts.synthesis.narrowing import Narrowing
+from scripts.synthesis.planning import Request
 from scripts.synthesis.presentation import Presentation
-from scripts.synthesis.run import Request, synthesize
+from scripts.synthesis.run import synthesize
 from scripts.synthesis.selection import Lift
 
 Series = Callable[..., list[Path]]

@@ -14,7 +14,7 @@ import pytest
 
 from scripts.cli.app import main
 from scripts.errors import GateError
-from scripts.synthesis.run import Request
+from scripts.synthesis.planning import Request
 
 Series = Callable[..., list[Path]]
 

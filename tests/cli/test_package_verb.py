@@ -15,8 +15,8 @@ from scripts.cli.packed_synthesis import arguments_of
 from scripts.packaging.archive import Package, sha256
 from scripts.packaging.trust import ALLOW_VARIABLE
 from scripts.synthesis.narrowing import Narrowing
+from scripts.synthesis.planning import Request
 from scripts.synthesis.presentation import Presentation
-from scripts.synthesis.run import Request
 from scripts.synthesis.selection import Lift
 
 # A package that only tells how it was called.

@@ -13,7 +13,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from scripts.synthesis.run import Request, synthesize
+from scripts.synthesis.planning import Request
+from scripts.synthesis.run import synthesize
 from scripts.synthesis.selection import Lift
 from tests.orthanc import DICOM_WEB, serving, store
 

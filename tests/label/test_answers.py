@@ -15,7 +15,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from scripts.synthesis.run import Request, synthesize
+from scripts.synthesis.planning import Request
+from scripts.synthesis.run import synthesize
 from scripts.synthesis.selection import Lift
 
 pytestmark = pytest.mark.label

@@ -166,7 +166,8 @@ def test_sources_of_its_synthesis_go_through_the_gate(package: Package) -> None:
     chains = {name: config(package, name)["preprocessing"]["transforms"] for name in ("inference", "evaluate")}
     names = {name: [entry["_target_"].rpartition(".")[2] for entry in chain] for name, chain in chains.items()}
     evaluated = ["LoadKneeSeriesd", "DisplayOrientationd", "NormalizeMagnituded"]
-    assert names == {"evaluate": evaluated, "inference": [*evaluated[:2], "CheckSourced", evaluated[2]]}
+    gated = [*evaluated[:2], "CheckSourced", evaluated[2], "MeasureQualityd"]
+    assert names == {"evaluate": evaluated, "inference": gated}
 
 
 def test_overlays_of_the_shipped_network_stay_at_home(package: Package) -> None:

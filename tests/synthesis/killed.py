@@ -28,7 +28,8 @@ import numpy as np
 import pydicom
 
 from scripts.dicom.study import SimulatedSeries, write_simulated_study
-from scripts.synthesis.run import Request, synthesize
+from scripts.synthesis.planning import Request
+from scripts.synthesis.run import synthesize
 from scripts.synthesis.selection import Lift
 
 FOREIGN = {"mine.txt": "mine", "notes.dcm": "no DICOM", "sub/0001.dcm": "mine too"}

@@ -23,7 +23,8 @@ from scripts.dicom.index import index_series
 from scripts.errors import KneeSynthError, OutputError, SourceError, UsageError, WeightsError
 from scripts.synthesis import audit, run
 from scripts.synthesis.audit import audited
-from scripts.synthesis.run import Request, synthesize
+from scripts.synthesis.planning import Request
+from scripts.synthesis.run import synthesize
 from scripts.synthesis.selection import Lift
 
 Series = Callable[..., list[Path]]
@@ -149,7 +150,7 @@ def test_whatever_ends_a_run_every_series_that_was_found_has_its_line(
     def fail(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(run, "predict", fail)
+    monkeypatch.setattr(run, "infer", fail)
     request = Request((tmp_path / "exam",), tmp_path / "out", all_series=True, lift=Lift(simulated=True), audit=log)
     with pytest.raises(raised):
         synthesize(request, bundle_root=random_bundle)

@@ -22,7 +22,8 @@ from scripts.inferers import SliceStackInferer
 from scripts.synthesis import run
 from scripts.synthesis.bundle import Model, load_model
 from scripts.synthesis.inference import NO_GPU_MEMORY
-from scripts.synthesis.run import Request, synthesize
+from scripts.synthesis.planning import Request
+from scripts.synthesis.run import synthesize
 
 GPU, PROCESSOR = torch.device("cpu", 0), torch.device("cpu")
 NO_MEMORY = [

@@ -15,8 +15,9 @@ import pydicom
 import pytest
 
 from scripts.dicom.read import read_stack
+from scripts.synthesis.planning import Request
 from scripts.synthesis.presentation import Presentation
-from scripts.synthesis.run import Request, synthesize
+from scripts.synthesis.run import synthesize
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "bundle/configs/inference.yaml"

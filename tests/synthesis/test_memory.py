@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.synthesis.run import Request, synthesize
+from scripts.synthesis.planning import Request
+from scripts.synthesis.run import synthesize
 from tests.archive.processes import memory_of
 
 SERIES, WARM = 12, 3

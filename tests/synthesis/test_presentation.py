@@ -19,8 +19,9 @@ from scripts.dicom.index import index_series
 from scripts.dicom.read import read_stack
 from scripts.dicom.study import SimulatedSeries, write_simulated_study
 from scripts.errors import KneeSynthError, UsageError
+from scripts.synthesis.planning import Request
 from scripts.synthesis.presentation import Presentation
-from scripts.synthesis.run import Request, synthesize
+from scripts.synthesis.run import synthesize
 
 Series = Callable[..., list[Path]]
 Enhanced = Callable[..., Path]

@@ -26,7 +26,8 @@ from scripts.errors import (
 from scripts.software import software_block
 from scripts.synthesis import run
 from scripts.synthesis.bundle import load_model
-from scripts.synthesis.run import Request, synthesize
+from scripts.synthesis.planning import Request
+from scripts.synthesis.run import synthesize
 from scripts.synthesis.selection import Lift
 from scripts.transforms.series import ras_from_stack_affine
 

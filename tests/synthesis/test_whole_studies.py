@@ -16,7 +16,8 @@ from scripts.dicom.index import Stack
 from scripts.errors import GateError, UsageError
 from scripts.synthesis import run
 from scripts.synthesis.narrowing import Narrowing
-from scripts.synthesis.run import Request, synthesize
+from scripts.synthesis.planning import Request
+from scripts.synthesis.run import synthesize
 from scripts.synthesis.selection import AmbiguousSource, Lift, choose
 from scripts.synthesis.verdicts import judge, without_file_names
 
