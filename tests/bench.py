@@ -46,6 +46,33 @@ series = SimulatedSeries(array=image, affine_lps=affine, contrast="PD", descript
 write_simulated_study(Path(sys.argv[1]), [series], number=1)
 """
 
+MAKE_EXAM = """
+import sys
+from pathlib import Path
+import numpy as np
+from scripts.dicom.study import SimulatedSeries, write_simulated_study
+
+# An exam of 12 series with 50 slices of 256 x 256 each.
+array = np.random.default_rng(0).random((50, 256, 256), dtype=np.float32)
+series = []
+for number in range(12):
+    affine = np.roll(np.diag([3.0, 0.6, 0.6, 1.0])[:3], number % 3, axis=0)
+    affine = np.vstack([affine, [0, 0, 0, 1]])
+    series.append(SimulatedSeries(array, affine, ("PD", "PDFS")[number % 2], "", 3.0, 0.03, 8, 3.0, number % 2 == 1))
+write_simulated_study(Path(sys.argv[1]), series, number=1)
+"""
+
+INDEX = """
+import json, sys, time
+from pathlib import Path
+from scripts.dicom.index import index_series
+
+started = time.perf_counter()
+stacks = index_series([Path(sys.argv[1])])
+assert len(stacks) == 12 and sum(stack.slices for stack in stacks) == 600
+print("BENCH", json.dumps({"seconds": time.perf_counter() - started}))
+"""
+
 VOLUME = """
 import json, sys
 from pathlib import Path
@@ -306,8 +333,15 @@ def clinical(folder: Path, repeats: int) -> list[Figure]:
         Figure("synthesize 24 x 256 x 256", statistics.median(r.seconds for r in synthesis), "s", 30.0),
         Figure("  its peak memory", max(r.peak_bytes for r in synthesis) / 2**30, "GiB", 3e9 / 2**30),
         Figure("kneesynth --help", statistics.median(r.seconds for r in helps), "s", 1.0),
+        Figure("index 12 series of 50 files", indexing(folder / "exam"), "s", 5.0),
         *archive(folder),
     ]
+
+
+def indexing(folder: Path) -> float:
+    """Seconds from a folder to the stacks in it, by headers alone; what it imports counts too."""
+    run("-c", MAKE_EXAM, str(folder))
+    return found(run("-c", INDEX, str(folder)))["seconds"]
 
 
 def volume(folder: Path) -> list[Figure]:

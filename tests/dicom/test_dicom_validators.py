@@ -25,6 +25,7 @@ from scripts.dicom.study import SimulatedSeries, write_simulated_study
 from scripts.dicom.summary import derive_summary
 from scripts.dicom.values import quiet
 from scripts.dicom.write import Provenance, derive_series, save_series
+from tests.dicom.test_matrix_accepted import ROWS_OF_MATRIX, rewrite
 
 pytestmark = pytest.mark.validators
 
@@ -227,6 +228,38 @@ def test_a_real_enhanced_header(real_data: Path, tmp_path: Path, provenance: Pro
     assert status == 0 and [error for error in errors if TOO_NEW not in error] == []
     seen = corners([derived], tmp_path / "a")
     assert off(seen, [derived]) < 1e-3 and off(seen, list(stack.files)) < 1e-3
+
+
+LOSSLESS = {
+    name: encode
+    for name, encode, _ in ROWS_OF_MATRIX
+    if "lossless" in name.replace("near-lossless", "") or name in ("RLE", "deflated", "implicit little endian")
+}
+
+
+def as_little_endian(dataset: pydicom.Dataset) -> None:
+    kind = "<i2" if dataset.PixelRepresentation else "<u2"
+    dataset.PixelData = dataset.pixel_array.astype(kind).tobytes()
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("syntax", LOSSLESS)
+def test_the_real_knee_in_every_lossless_syntax(
+    real_data: Path, tmp_path: Path, provenance: Provenance, edit: Edit, syntax: str
+) -> None:
+    original = next(s for s in index_series([real_data / "pymskt"]) if s.echo_time and abs(s.echo_time - 0.0252) < 1e-4)
+    files = [Path(shutil.copy(file, tmp_path / f"{n}.dcm")) for n, file in enumerate(original.files)]
+    rewrite(files, as_little_endian, implicit_vr=False, little_endian=True)
+    LOSSLESS[syntax](files, edit)
+    (stack,) = index_series([tmp_path])
+    assert (stack.usable, stack.slices, stack.lossy) == (True, 24, False)
+    np.testing.assert_array_equal(read_stack(stack.files).array, read_stack(original.files).array)
+    assert off(corners(list(original.files), tmp_path / "a"), list(stack.files)) < 0.02
+    _, derived = derive(list(stack.files), tmp_path / "derived", provenance)
+    _, before = verify(original.files[0])
+    _, after = verify(derived[0])
+    assert [error for error in after - before if TOO_NEW not in error] == []
 
 
 @pytest.mark.real_data
