@@ -12,9 +12,10 @@ import pytest
 
 from scripts.synthesis.planning import Request
 from scripts.synthesis.run import synthesize
+from scripts.synthesis.selection import Lift
 from tests.archive.processes import memory_of
 
-SERIES, WARM = 12, 3
+SERIES, WARM = 50, 3
 SHAPE = (10, 288, 320)
 VOLUME = 4 * SHAPE[0] * SHAPE[1] * SHAPE[2]
 
@@ -32,7 +33,9 @@ def test_memory_does_not_grow_with_the_number_of_series(
             trim(0)  # what the allocator keeps for later is nobody's
             held.append(memory_of(os.getpid()))
 
-    request = Request((tmp_path / "exam",), tmp_path / "out", all_series=True, device="cpu")
+    request = Request(
+        (tmp_path / "exam",), tmp_path / "out", all_series=True, device="cpu", lift=Lift(force=True)
+    )  # of noise
     report = synthesize(request, note, bundle_root=small_bundle)
     assert len(report["series"]) == len(held) == SERIES
     # To hold one more of them would take a source and a synthesis for each series.
