@@ -108,6 +108,13 @@ class SeriesNotMade(KneeSynthError):
     exit_code = 11
 
 
+INTERRUPTED = 130
+"""Exit code of what the keyboard or a signal ended."""
+
+TRANSIENT = (KneeSynthError.exit_code, OutputError.exit_code, OutOfMemory.exit_code)
+"""Exit codes after which another attempt may end otherwise: a crash, a full or absent disk, memory held elsewhere."""
+
+
 def refusal(exit_code: int, message: str) -> KneeSynthError:
     """The refusal that has an exit code, as one exception of its class."""
     for kind in KneeSynthError.__subclasses__():

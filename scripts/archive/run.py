@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from scripts.archive.finished import finished_series
 from scripts.archive.manifest import Line, read_manifest, shard
 from scripts.archive.stages import Settings, read_facts_of
-from scripts.errors import KneeSynthError, SeriesNotMade, UsageError
+from scripts.errors import INTERRUPTED, KneeSynthError, SeriesNotMade, UsageError
 from scripts.software import default_root, software_block
-from scripts.synthesis.audit import INTERRUPTED, Trail, audited
+from scripts.synthesis.audit import Trail, audited
 from scripts.synthesis.inference import Progress
 from scripts.synthesis.narrowing import Narrowing
 from scripts.synthesis.planning import check_formats

@@ -21,9 +21,8 @@ from typing import Any
 from scripts.archive.finished import is_finished, remember_study
 from scripts.archive.manifest import Line
 from scripts.errors import (
+    TRANSIENT,
     KneeSynthError,
-    OutOfMemory,
-    OutputError,
     UsageError,
     WeightsError,
     describe_unforeseen,
@@ -39,9 +38,6 @@ from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.run import finish, read_admitted, refusals_unwrapped
 from scripts.synthesis.selection import Lift
 from scripts.synthesis.staging import staged_output
-
-# Another attempt may end otherwise: a crash, a full or absent disk, memory that something else held.
-_TRANSIENT = (KneeSynthError.exit_code, OutputError.exit_code, OutOfMemory.exit_code)
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ class Failure:
     @property
     def transient(self) -> bool:
         """Whether another attempt may end otherwise."""
-        return self.exit_code in _TRANSIENT
+        return self.exit_code in TRANSIENT
 
     def error(self) -> KneeSynthError:
         """The same as the exception that ends a run."""

@@ -14,7 +14,7 @@ from scripts.calibration.limits import find_limits, write_limits
 from scripts.calibration.measured import measure_real, measure_tasks, read_measured, tasks, write_measured
 from scripts.calibration.table import as_markdown, put_into, table_lines, write_table
 from scripts.quality.limits import FILE
-from scripts.synthesis.bundle import default_root
+from scripts.software import default_root
 
 logger = logging.getLogger("scripts.calibration")
 

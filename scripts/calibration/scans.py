@@ -49,7 +49,6 @@ class SimulatedScan:
         grade: of the artefact, see the constants of this module; 0 where it has none.
         volume: magnitudes ``(slices, rows, columns)``, any scale.
         spacing_mm: between slices, rows and columns.
-        snr: muscle at the isocentre over the standard deviation of the noise, as drawn.
     """
 
     seed: int
@@ -59,7 +58,6 @@ class SimulatedScan:
     grade: float
     volume: Tensor
     spacing_mm: tuple[float, float, float]
-    snr: float
 
 
 def sound_scans(seed: int, plane: str, shape: tuple[int, int, int] = SHAPE) -> Iterator[SimulatedScan]:
@@ -142,7 +140,6 @@ class _Bench:
             grade=grade,
             volume=seen.magnitude,
             spacing_mm=(between, row, column),
-            snr=scan.noise.snr,
         )
 
 

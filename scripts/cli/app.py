@@ -6,20 +6,32 @@ Each verb lives in the module of its name, which imports nothing heavy before th
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
 
+from scripts.cli.folder_contract import leave_usage_result
 from scripts.cli.unknown_user import name_user
-from scripts.errors import KneeSynthError, OutOfMemory, UsageError, WeightsError, describe_unforeseen, one_line
+from scripts.errors import (
+    INTERRUPTED,
+    KneeSynthError,
+    OutOfMemory,
+    UsageError,
+    WeightsError,
+    describe_unforeseen,
+    one_line,
+)
 
 # In the order of the help page. A verb is offered when its module is there and defines a function of the same name.
 VERBS = ("synthesize", "inspect", "train", "evaluate", "diagnose", "simulate", "pair", "check", "package", "selftest")
@@ -27,7 +39,6 @@ VERBS = ("synthesize", "inspect", "train", "evaluate", "diagnose", "simulate", "
 DEBUG_VARIABLE = "KNEESYNTH_DEBUG"
 
 _USAGE = 2
-_INTERRUPTED = 130
 
 app = typer.Typer(
     name="kneesynth",
@@ -91,21 +102,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _quiet()
     name_user()
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = app(args=arguments, prog_name="kneesynth", standalone_mode=False)
+        with _terminated_as_interrupted():
+            code = app(args=arguments, prog_name="kneesynth", standalone_mode=False)
     except KneeSynthError as error:
         return _fail(str(error), error.exit_code)
     except MemoryError:
         return _fail("out of memory; need more for a series of this size; close other programs", OutOfMemory.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; nothing was written", _INTERRUPTED)
+        return _fail("interrupted; nothing was written", INTERRUPTED)
     except Exception as error:
         # Typer bundles its own copy of click, so its usage errors have no public base class.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            return _usage(error)
+            return _usage(error, arguments)
         return _unexpected(error)
-    if code == _INTERRUPTED:  # Typer turns the interrupt into this code itself, without a word
-        return _fail("interrupted; nothing was written", _INTERRUPTED)
+    if code == INTERRUPTED:  # Typer turns the interrupt into this code itself, without a word
+        return _fail("interrupted; nothing was written", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
@@ -114,13 +127,27 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _usage(error: Exception) -> int:
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM, by which containers and schedulers end a process, do what the keyboard does; also as process 1."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+def _usage(error: Exception, arguments: Sequence[str]) -> int:
     context = getattr(error, "ctx", None)
     message = error.format_message()  # type: ignore[attr-defined]
     if type(error).__name__ == "NoArgsIsHelpError":
         sys.stdout.write(message + "\n")
         return _USAGE
     path = context.command_path if context is not None else "kneesynth"
+    leave_usage_result(arguments, message)
     return _fail(f"{message.rstrip('.')}; see {path} --help", _USAGE)
 
 
@@ -139,5 +166,14 @@ def _quiet() -> None:
     if not os.environ.get(DEBUG_VARIABLE):
         # Libraries speak of values and paths; what concerns the user is said by the verbs themselves.
         warnings.simplefilter("ignore")
-        for name in ("monai", "ignite", "matplotlib", "pydicom", "nibabel", "py.warnings", "scripts.dicom"):
+        for name in (
+            "monai",
+            "ignite",
+            "matplotlib",
+            "pydicom",
+            "nibabel",
+            "py.warnings",
+            "scripts.dicom",
+            "scripts.transforms",
+        ):
             logging.getLogger(name).setLevel(logging.CRITICAL)

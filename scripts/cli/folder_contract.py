@@ -16,7 +16,7 @@ from typing import Any, ParamSpec
 
 import typer
 
-from scripts.errors import KneeSynthError, OutOfMemory, OutputError, UsageError, describe_unforeseen
+from scripts.errors import INTERRUPTED, KneeSynthError, OutOfMemory, OutputError, UsageError, describe_unforeseen
 from scripts.synthesis.staging import PROGRAM, REPORT_NAME
 from scripts.synthesis.verdicts import SKIPPED, without_file_names
 
@@ -28,7 +28,6 @@ RESULT_NAME = "result.json"
 
 MAX_TASK_BYTES = 2**20
 
-_INTERRUPTED = 130
 
 # What chooses; nothing that lifts a refusal, since the file lies among images that come from outside.
 _TEXT, _LIST, _FLAG = "text", "text or a list of texts", "true or false"
@@ -125,13 +124,29 @@ def leaving_result(verb: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
+def leave_usage_result(arguments: Sequence[str], message: str) -> None:
+    """Leave ``result.json`` for a command line that could not be understood, so that `leaving_result` was not reached.
+
+    Args:
+        arguments: the command line.
+        message: what is wrong with it.
+    """
+    named = any(one.split("=")[0] == "--out" or one.startswith("-o") for one in arguments)
+    folder = next((Path(os.environ[name]) for name in OUTPUT_VARIABLES if os.environ.get(name)), None)
+    if folder is None or named or list(arguments[:1]) != ["synthesize"]:
+        return
+    with contextlib.suppress(OSError, OutputError):
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder, _refused(UsageError.exit_code, message, ()))
+
+
 def _ending(error: BaseException) -> tuple[int, str]:
     if isinstance(error, KneeSynthError):
         return error.exit_code, str(error)
     if isinstance(error, MemoryError):
         return OutOfMemory.exit_code, "out of memory"
     if isinstance(error, KeyboardInterrupt):
-        return _INTERRUPTED, "interrupted; nothing was written"
+        return INTERRUPTED, "interrupted; nothing was written"
     if isinstance(error, typer.Exit):
         return error.exit_code, "the package refused; its own line in the log says why"
     return KneeSynthError.exit_code, describe_unforeseen(error)

@@ -150,6 +150,7 @@ def synthesize(
 
     Example: [bold]kneesynth synthesize --all --manifest studies.csv -o results/ --engine ray[/bold]
     """
+    from scripts.cli.unknown_user import find_temporary_folder
     from scripts.synthesis.narrowing import Narrowing
     from scripts.synthesis.presentation import Presentation
     from scripts.synthesis.selection import AmbiguousSource, Lift
@@ -203,6 +204,7 @@ def synthesize(
             request = ArchiveRequest(
                 manifest, engine=engine, address=address, shard=shard, workers=workers, retries=retries, **common
             )
+        find_temporary_folder(request.out)
         if bundle is not None:
             from scripts.cli.packed_synthesis import synthesize_packed
 
@@ -236,10 +238,8 @@ def synthesize(
 
 def _run(request: Request | ArchiveRequest) -> dict[str, Any]:
     from scripts.cli.progress import progress
-    from scripts.cli.unknown_user import find_temporary_folder
     from scripts.synthesis import run
 
-    find_temporary_folder(request.out)
     with progress() as tell:
         if isinstance(request, run.Request):
             return run.synthesize(request, tell)

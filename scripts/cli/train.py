@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts.errors import KneeSynthError, OutOfMemory, UsageError
+from scripts.errors import INTERRUPTED, KneeSynthError, OutOfMemory, UsageError
 
 # Top-level settings of the project this one succeeds, by the names its users know, and where they live here.
 PREDECESSOR_KEYS = {
@@ -201,7 +201,7 @@ def run_training(config: Mapping[str, Any]) -> None:
                 )
         except KeyboardInterrupt:
             typer.echo("kneesynth: interrupted; the epochs that were finished are kept: go on with --resume", err=True)
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             refusal = refusal_behind(error, "training")
             if refusal is error:

@@ -43,6 +43,12 @@ _SIDE_WORDS = {
 }
 
 
+# Words that name metal, or a technique against it, which nobody uses without; and how such words begin.
+METAL_WORDS = frozenset("TEP KTEP PTG TKA TKAS TKR TKRS MARS WARP SEMAC MAVRIC VAT".split())
+METAL_STEMS = ("METAL", "IMPLANT", "PROTHES", "PROSTHES", "ENDOPROTHES", "ENDOPROSTHES", "OSTEOSYNTHES")
+_NO_METAL = "IMPLANTATION"  # of cartilage cells
+
+
 @dataclass(frozen=True)
 class AnatomyFacts:
     """The header attributes that say what was imaged; "" where the header is silent.
@@ -115,3 +121,10 @@ def _is_part(part: str) -> bool:
 
 def _word(letter: str) -> str:
     return {"L": "left", "R": "right"}[letter]
+
+
+def metal_word(description: str) -> str:
+    """What of `METAL_WORDS` and `METAL_STEMS` stands in a description; empty where nothing does."""
+    words = re.split(r"[^A-Z0-9]+", description.upper())
+    stems = (stem for word in words for stem in METAL_STEMS if word.startswith(stem) and not word.startswith(_NO_METAL))
+    return min([*(word for word in words if word in METAL_WORDS), *stems], default="")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.dicom.anatomy import body_part, side
+from scripts.dicom.anatomy import body_part, metal_word, side
 from scripts.dicom.contrast import OTHER, PD, UNKNOWN, classify, fat_is_open
 from scripts.dicom.copies import without_copies
 from scripts.dicom.fat import settle
@@ -135,6 +135,7 @@ def _stack(stack_id: str, group: list[Header], blemish: str, damaged: int, lost:
         simulated=original and ours,
         localizer=localizer,
         side=letter,
+        metal=metal_word(first.anatomy.description),
         lossy=any(header.lossy for header in group),
         enhanced=first.enhanced,
         fat_open=contrast == PD and named is None and fat_is_open(first.facts),

@@ -78,7 +78,7 @@ def damage_refused(file: Path) -> Iterator[None]:
     """
     try:
         yield
-    except KneeSynthError:
+    except (KneeSynthError, MemoryError):
         raise
     except Exception as error:  # damaged elements fail in many ways
         raise DecodeError(

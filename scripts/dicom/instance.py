@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,11 +99,29 @@ def save_series(datasets: Sequence[Dataset], folder: Path, first: int = 1) -> li
         DecodeError: a value that was copied from a damaged source cannot be written.
         OutputError: the folder or a file cannot be written, or a file of that name is there.
     """
-    paths = [folder / f"{number:04d}.dcm" for number in range(first, first + len(datasets))]
-    # All of them before the first is written, so that a damaged value leaves no part of a series.
-    contents = [_encoded(dataset, path.name) for dataset, path in zip(datasets, paths, strict=True)]
-    for content, path in zip(contents, paths, strict=True):
-        _write(content, path)
+    return write_files(encode_series(datasets, first), folder)
+
+
+def encode_series(datasets: Sequence[Dataset], first: int = 1) -> dict[str, bytes]:
+    """What `save_series` writes, by file name.
+
+    Raises:
+        DecodeError: a value that was copied from a damaged source cannot be written.
+    """
+    names = [f"{number:04d}.dcm" for number in range(first, first + len(datasets))]
+    return {name: encode_instance(dataset, name) for name, dataset in zip(names, datasets, strict=True)}
+
+
+def write_files(contents: Mapping[str, bytes], folder: Path) -> list[Path]:
+    """Write files into a folder, which is made if absent, and flush them to disk.
+
+    Raises:
+        OutputError: the folder or a file cannot be written, or a file of that name is there.
+    """
+    paths = []
+    for name, content in contents.items():
+        paths.append(folder / name)
+        _write(content, paths[-1])
     return paths
 
 
@@ -114,7 +132,7 @@ def save_instance(dataset: Dataset, path: Path) -> None:
         DecodeError: a value that was copied from a damaged source cannot be written.
         OutputError: the file cannot be written, or is there.
     """
-    _write(_encoded(dataset, path.name), path)
+    _write(encode_instance(dataset, path.name), path)
 
 
 def _write(content: bytes, path: Path) -> None:
@@ -129,12 +147,18 @@ def _write(content: bytes, path: Path) -> None:
         raise OutputError(f"{path.parent} cannot be written to ({reason}); give an empty folder with room") from error
 
 
-def _encoded(dataset: Dataset, name: str) -> bytes:
-    """The bytes of a file. Away from the disk, whose errors have the same classes as those of damaged elements."""
+def encode_instance(dataset: Dataset, name: str) -> bytes:
+    """The bytes of a file. Away from the disk, whose errors have the same classes as those of damaged elements.
+
+    Raises:
+        DecodeError: a value that was copied from a damaged source cannot be written.
+    """
     stream = io.BytesIO()
     try:
         with quiet():
             dataset.save_as(stream, enforce_file_format=True)
+    except MemoryError:
+        raise
     except Exception as error:  # elements that were copied unparsed fail in many ways
         raise DecodeError(
             f"{name} cannot be made: a value copied from its source is damaged ({type(error).__name__}); "

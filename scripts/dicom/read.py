@@ -179,6 +179,8 @@ def _decode(headers: Sequence[Header], decoder: Decoder) -> Iterator[np.ndarray]
             assume_syntax(dataset)
             problem = stream_problem(dataset)
             stored = None if problem else _pixels(dataset, path, decoder)
+        except MemoryError:
+            raise
         except Exception as error:  # each codec fails in its own way
             why = str(error) if isinstance(error, DecoderFailed) else type(error).__name__
             raise DecodeError(

@@ -29,6 +29,7 @@ class Stack:
         localizer: marked so, or fewer than five slices.
         echo_number: tells the echoes of one acquisition apart; they share ``series_instance_uid``.
         side: "L", "R" or "" where nothing says it.
+        metal: word of a description that names metal or a technique against it; empty where none does.
         lossy: the pixels went through a lossy compression.
         enhanced: frames of Enhanced files, not classic MR images.
         fat_open: the header gives no hint whether fat is suppressed, so that pixels may decide.
@@ -60,6 +61,7 @@ class Stack:
     simulated: bool
     localizer: bool
     side: str = ""
+    metal: str = ""
     lossy: bool = False
     enhanced: bool = False
     fat_open: bool = False

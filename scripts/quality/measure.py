@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor
 
+from scripts.body import bright_end
 from scripts.quality.fat import polarity
 from scripts.quality.metal import void
 from scripts.quality.motion import ghosts, jumps
@@ -86,7 +87,7 @@ def _measure(volume: Tensor, pixel_mm: float, plane: str) -> Measures:
     seen = Measures(float(area.quantile(0.5)), empty, float((volume >= most).sum()) / inside)
     if not len(tissue):
         return seen
-    bright = max(float(torch.quantile(tissue, BRIGHT)), 1e-6)
+    bright = max(float(bright_end(tissue, BRIGHT)), 1e-6)
     in_air = noise_in_air(blocks, regions)
     in_body = noise_in_body(volume, regions.body)
     surely = find_regions(volume, pixel_mm, plane, max(ends, _GHOST * bright))

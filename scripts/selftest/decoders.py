@@ -17,7 +17,7 @@ from scripts.errors import DecodeError
 FRAMES = Path(__file__).parent / "frames.json"
 
 # Transfer syntax to the largest error that its kind of loss may leave, of 4096; 0 for a lossless one.
-LOSSY = {
+TOLERANCES = {
     "1.2.840.10008.1.2.5": 0,
     "1.2.840.10008.1.2.4.50": 40,  # eight of twelve bits, and a little more
     "1.2.840.10008.1.2.4.57": 0,
@@ -62,7 +62,7 @@ def check_decoders(source: Path, folder: Path) -> tuple[str, None]:
         raise DecodeError(
             f"{named}; need each to be decoded; install python-gdcm, pyjpegls, pylibjpeg-openjpeg and pylibjpeg-rle"
         )
-    return f"all {len(LOSSY)} decode", None
+    return f"all {len(frames)} decode", None
 
 
 def _fault(syntax: str, frame: bytes, source: Path, path: Path) -> str:
@@ -87,4 +87,4 @@ def _fault(syntax: str, frame: bytes, source: Path, path: Path) -> str:
     except DecodeError as error:
         return str(error)
     apart = float(np.abs(found - wanted).max())
-    return f"pixels are off by {apart:g}" if apart > LOSSY[syntax] else ""
+    return f"pixels are off by {apart:g}" if apart > TOLERANCES[syntax] else ""

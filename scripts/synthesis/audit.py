@@ -23,16 +23,14 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from scripts.errors import KneeSynthError, OutOfMemory, OutputError, WeightsError
+from scripts.errors import INTERRUPTED, TRANSIENT, KneeSynthError, OutOfMemory, OutputError, WeightsError
 from scripts.synthesis.bundle import ModelFacts, read_facts
 from scripts.synthesis.jobs import Job
 from scripts.synthesis.selection import OPPOSITE
 
 KEY_VARIABLE = "KNEESYNTH_AUDIT_KEY"
-INTERRUPTED = 130
 
 _DIGITS = 16
-_FAILURES = (KneeSynthError.exit_code, OutputError.exit_code, OutOfMemory.exit_code)
 
 
 class Trail:
@@ -48,6 +46,7 @@ class Trail:
         model: the weights in use, once they are known.
         jobs: series that were found, and whose fate is not written down yet.
         warnings: of each of them, once they are made.
+        lines: written down so far.
     """
 
     def __init__(self, file: int | None, name: str, root: Path | None, target: str | None) -> None:
@@ -56,6 +55,7 @@ class Trail:
         self.model: ModelFacts | None = None
         self.jobs: Sequence[Job] = ()
         self.warnings: Sequence[Sequence[str]] = ()
+        self.lines = 0
 
     def add(self, exit_code: int, job: Job | None, warnings: Sequence[str] = (), seconds: float | None = None) -> None:
         """Append the line of one series.
@@ -71,6 +71,7 @@ class Trail:
         """
         if self._file is None:
             return
+        self.lines += 1
         elapsed = self.seconds if seconds is None else seconds
         facts = {} if job is None else job.source_facts
         record = {
@@ -128,7 +129,7 @@ def audited(path: Path | None, root: Path | None, target: str | None) -> Iterato
         try:
             yield trail
         except BaseException as error:
-            for job in trail.jobs or (None,):
+            for job in trail.jobs or (() if trail.lines else (None,)):
                 trail.add(_exit_code(error), job, () if job is None else job.warnings)
             raise
         for job, warnings in zip(trail.jobs, trail.warnings, strict=True):
@@ -144,7 +145,7 @@ def outcome(exit_code: int) -> str:
         return "done"
     if exit_code == INTERRUPTED:
         return "interrupted"
-    return "failed" if exit_code in _FAILURES else "refused"
+    return "failed" if exit_code in TRANSIENT else "refused"
 
 
 def reference(content: bytes) -> str:

@@ -5,16 +5,24 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scripts.errors import KneeSynthError, SourceError, UsageError
 from scripts.synthesis.jobs import Job, dicom_job, nifti_job
 from scripts.synthesis.selection import OPPOSITE, AmbiguousSource, Lift, choose
+from scripts.synthesis.verdicts import Verdict, judge
 from scripts.transforms.nifti import SUFFIXES, is_nifti
 
+if TYPE_CHECKING:
+    from scripts.dicom.site import Site
+
 logger = logging.getLogger(__name__)
+
+#: Name of a case, its job, and the verdict on each stack of its study.
+Found = tuple[str, Job, Sequence[Verdict]]
 
 
 class Cases:
@@ -22,12 +30,18 @@ class Cases:
 
     Args:
         jobs: name of the case, which is also its output folder, to job.
+        found: name of the case to the verdict on each stack of its study.
         refusal: why there are none. A workflow is put together, and its properties are checked, without data; so the
             refusal waits for `check`, the first thing that runs.
     """
 
-    def __init__(self, jobs: dict[str, Job], refusal: KneeSynthError | None = None) -> None:
-        self.jobs, self.refusal = jobs, refusal
+    def __init__(
+        self,
+        jobs: dict[str, Job],
+        refusal: KneeSynthError | None = None,
+        found: Mapping[str, Sequence[Verdict]] | None = None,
+    ) -> None:
+        self.jobs, self.refusal, self.found = jobs, refusal, found or {}
 
     def check(self) -> None:
         """Raise the refusal if there is one."""
@@ -53,6 +67,7 @@ def find_cases(
     manifest: str | None = None,
     force: bool = False,
     accept_simulated: bool = False,
+    site: str | None = None,
 ) -> Cases:
     """Find what to synthesise.
 
@@ -66,6 +81,7 @@ def find_cases(
             paths relative to it. Replaces the search.
         force: lift refusals of sound series that the model was not made for.
         accept_simulated: take simulated studies.
+        site: file of what the site's own series names mean, see `scripts.dicom.site`.
 
     Raises:
         UsageError: folder, manifest or a file that it names does not exist.
@@ -73,59 +89,84 @@ def find_cases(
     """
     if target not in OPPOSITE:
         raise UsageError(f"target_contrast {target}: unknown; need PD or PDFS; correct it")
-    lift = Lift(force, accept_simulated)
+    search = _Search(target, Lift(force, accept_simulated), _site(site))
     jobs: dict[str, Job] = {}
-    if manifest is not None:
-        found = _from_manifest(Path(manifest), target, lift)
-    else:
-        found = _from_folder(Path(dataset_dir), target, lift)
-    for name, job in found:
+    found: dict[str, Sequence[Verdict]] = {}
+    listed = search.manifest(Path(manifest)) if manifest is not None else search.folder(Path(dataset_dir))
+    for name, job, verdicts in listed:
         free = name
         while free in jobs:
             free += "_"
-        jobs[free] = job
+        jobs[free], found[free] = job, verdicts
     if not jobs:
         raise SourceError(
             f"{Path(dataset_dir).name}: no {OPPOSITE[target]} series; need DICOM studies or NIfTI; check dataset_dir"
         )
     logger.info("%d series to synthesise", len(jobs))
-    return Cases(jobs)
+    return Cases(jobs, found=found)
 
 
-def _from_folder(folder: Path, target: str, lift: Lift) -> Iterator[tuple[str, Job]]:
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder; need DICOM studies or NIfTI files in it; give --dataset_dir")
-    for path in sorted(p for p in folder.rglob("*") if is_nifti(p)):
-        inside = path.relative_to(folder)
-        if target not in (stem_of(path), *inside.parts[:-1]):
-            yield folder_name(inside.parent / stem_of(path)), nifti_job(path, target)
-    for child in sorted(folder.iterdir()):
-        if child.is_dir():
-            yield from _study([child], folder_name(Path(child.name)), target, lift)
-    yield from _study([p for p in sorted(folder.iterdir()) if p.is_file() and not is_nifti(p)], "study", target, lift)
+def _site(path: str | None) -> Site | None:
+    if not path:
+        return None
+    from scripts.dicom.site import load_site
+
+    return load_site(Path(path))
 
 
-def _study(paths: list[Path], name: str, target: str, lift: Lift) -> Iterator[tuple[str, Job]]:
-    from scripts.dicom.index import index_series
+@dataclass(frozen=True)
+class _Search:
+    """What is looked for, and how; its methods give name, job and verdicts of each case."""
 
-    stacks = index_series(paths)
-    if not stacks:
-        return
-    try:
+    target: str
+    lift: Lift
+    site: Site | None
+
+    def folder(self, folder: Path) -> Iterator[Found]:
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: no such folder; need DICOM studies or NIfTI files in it; give --dataset_dir")
+        for path in sorted(p for p in folder.rglob("*") if is_nifti(p)):
+            inside = path.relative_to(folder)
+            if self.target not in (stem_of(path), *inside.parts[:-1]):
+                yield folder_name(inside.parent / stem_of(path)), nifti_job(path, self.target), ()
+        for child in sorted(folder.iterdir()):
+            if child.is_dir():
+                yield from self.study([child], folder_name(Path(child.name)))
+        yield from self.study([p for p in sorted(folder.iterdir()) if p.is_file() and not is_nifti(p)], "study")
+
+    def study(self, paths: list[Path], name: str) -> Iterator[Found]:
+        from scripts.dicom.index import index_series
+
+        stacks = index_series(paths, self.site)
+        if not stacks:
+            return
         try:
-            selection = choose(stacks, target, lift=lift)
-        except AmbiguousSource:
-            selection = choose(stacks, target, all_series=True, lift=lift)
-    except KneeSynthError as error:
-        # The class keeps its exit code; only the study is added, since a folder holds many.
-        error.args = (f"{name}: {error}",)
-        raise
-    for choice in selection.choices:
-        label = name if len(selection.choices) == 1 else f"{name}_{choice.stack.id}"
-        yield label, dicom_job(choice, stacks, lift, selection.skipped)
+            try:
+                selection = choose(stacks, self.target, lift=self.lift)
+            except AmbiguousSource:
+                selection = choose(stacks, self.target, all_series=True, lift=self.lift)
+        except KneeSynthError as error:
+            # The class keeps its exit code; only the study is added, since a folder holds many.
+            error.args = (f"{name}: {error}",)
+            raise
+        found = judge(stacks, selection, self.lift)
+        for choice in selection.choices:
+            label = name if len(selection.choices) == 1 else f"{name}_{choice.stack.id}"
+            yield label, dicom_job(choice, stacks, self.lift, selection.skipped), found
+
+    def manifest(self, path: Path) -> Iterator[Found]:
+        for name, files in _listed(path):
+            if len(files) == 1 and is_nifti(files[0]):
+                yield name, nifti_job(files[0], self.target), ()
+                continue
+            found = list(self.study(files, name))
+            if not found:
+                raise SourceError(f"{name}: no DICOM series; need one; correct the manifest")
+            yield from found
 
 
-def _from_manifest(path: Path, target: str, lift: Lift) -> Iterator[tuple[str, Job]]:
+def _listed(path: Path) -> list[tuple[str, list[Path]]]:
+    """Names and files of a manifest's cases."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -146,14 +187,7 @@ def _from_manifest(path: Path, target: str, lift: Lift) -> Iterator[tuple[str, J
                 "correct the manifest or bring the file"
             )
         checked.append((folder_name(Path(str(entry.get("name", f"case_{number}")))), files))
-    for name, files in checked:
-        if len(files) == 1 and is_nifti(files[0]):
-            yield name, nifti_job(files[0], target)
-            continue
-        found = list(_study(files, name, target, lift))
-        if not found:
-            raise SourceError(f"{name}: no DICOM series; need one; correct the manifest")
-        yield from found
+    return checked
 
 
 def stem_of(path: Path) -> str:

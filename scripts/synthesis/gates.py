@@ -6,7 +6,6 @@ These refusals protect from convincing nonsense, not from damage; a person who k
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +19,6 @@ PLANES = ("sagittal", "coronal", "axial")
 
 # BodyPartExamined is often empty or generic; only a part that names something else is a reason to refuse.
 _BODY_PARTS = ("KNEE", "KNIE", "GENOU", "RODILLA", "GINOCCHIO", "PATELLA", "EXTREM", "LEG", "LIMB", "JOINT", "MSK")
-
-# Words of a description, whole ones, that name metal or a technique against it, which nobody uses without.
-_METAL_WORDS = frozenset(
-    "METAL METALL IMPLANT IMPLANTAT PROTHESE PROSTHESIS ENDOPROTHESE TEP PTG TKA TKR MARS WARP SEMAC MAVRIC VAT".split()
-)
 
 
 def gate_problems(stack: Stack) -> list[str]:
@@ -42,14 +36,9 @@ def gate_problems(stack: Stack) -> list[str]:
         problems.append(f"its plane is {stack.plane}")
     if stack.body_part and not any(part in stack.body_part.upper() for part in _BODY_PARTS):
         problems.append("its body part is not a knee")
-    if word := metal_word(stack.description):
-        problems.append(f"its description names metal ({word})")
+    if stack.metal:
+        problems.append(f"its description names metal ({stack.metal})")
     return problems + size_problems(stack.slices, stack.spacing_mm)
-
-
-def metal_word(description: str) -> str:
-    """The word of a series description that tells of metal; empty where none does."""
-    return min(_METAL_WORDS & set(re.split(r"[^A-Z0-9]+", description.upper())), default="")
 
 
 def lifted(what: str, problem: str, needed: str, force: bool) -> str:

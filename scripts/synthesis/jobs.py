@@ -148,7 +148,7 @@ def assemble(
     Raises:
         GeometryError: the synthesis does not lie on its source's voxels.
     """
-    from scripts.synthesis.grid import CORNER_TOLERANCE_MM, affine_ras, corner_distance
+    from scripts.synthesis.grid import affine_ras
     from scripts.synthesis.products import Synthesis
     from scripts.transforms.quality import lines_of, quality_of
     from scripts.transforms.series import LoadKneeSeries
@@ -168,11 +168,7 @@ def assemble(
         files, file_affine = job.reference.files, affine_ras(reference)
     acquired, decisions = None, dict(job.decisions)
     if job.partner is not None:
-        other = preprocessing({"image": [str(path) for path in job.partner.files]})["image"]
-        same = other.shape == image.shape
-        if same and corner_distance(image.shape[1:], affine_ras(image), affine_ras(other)) <= CORNER_TOLERANCE_MM:
-            acquired = other
-            decisions["Acquired target"] = f"stack {job.partner.id}, shown for comparison only"
+        acquired, decisions["Acquired target"] = _shown_beside(job.partner, image, preprocessing)
     return Synthesis(
         label=job.label,
         source_contrast=OPPOSITE[job.target],
@@ -189,3 +185,22 @@ def assemble(
         identifiers=job.identifiers,
         quality=quality["measures"],
     )
+
+
+def _shown_beside(
+    partner: Stack, image: MetaTensor, preprocessing: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> tuple[MetaTensor | None, str]:
+    """The acquired target on the grid of a source, if it can be shown, and what was decided."""
+    from scripts.synthesis.grid import CORNER_TOLERANCE_MM, affine_ras, corner_distance
+    from scripts.transforms.quality import without_measures
+
+    try:
+        other = without_measures(preprocessing)({"image": [str(path) for path in partner.files]})["image"]
+    except Exception as error:  # it is only shown: what is wrong with it keeps no synthesis from being made
+        if isinstance(error, MemoryError):
+            raise
+        return None, f"stack {partner.id} cannot be read ({type(error.__cause__ or error).__name__})"
+    same = other.shape == image.shape
+    if same and corner_distance(image.shape[1:], affine_ras(image), affine_ras(other)) <= CORNER_TOLERANCE_MM:
+        return other, f"stack {partner.id}, shown for comparison only"
+    return None, f"stack {partner.id} lies elsewhere"

@@ -13,11 +13,10 @@ from scripts.synthesis.narrowing import Narrowing
 from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.selection import TARGETS, Lift, choose
 from scripts.synthesis.verdicts import Verdict, judge
+from scripts.transforms.nifti import is_nifti
 
 FORMATS = ("dicom", "nifti")
 DEFAULT_TARGET = "PDFS"
-
-_NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def check_formats(formats: tuple[str, ...] | None) -> None:
 
 
 def _is_nifti(path: Path) -> bool:
-    return path.is_file() and path.name.lower().endswith(_NIFTI_SUFFIXES)
+    return path.is_file() and is_nifti(path)
 
 
 def _nifti_input(inputs: Sequence[Path]) -> Path | None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from monai.data import MetaTensor
 
-from scripts.dicom.instance import save_instance, save_series
+from scripts.dicom.instance import encode_instance, encode_series, write_files
 from scripts.dicom.patient import identifiers_of
 from scripts.report.page import OEDEMA_LIMIT, RESEARCH_USE, Pane, Report, write_page
 from scripts.software import software_block
@@ -28,8 +28,6 @@ from scripts.transforms.orientation import display_plane, edge_letters
 
 # Stored value of the target contrast's 99.5th percentile in the body.
 STORED_SCALE = 1000.0
-
-FORMATS = ("dicom", "nifti")
 
 
 @dataclass(frozen=True)
@@ -120,20 +118,22 @@ class Products:
             decisions = {**item.decisions, "Mark": derived.marked}
             item = replace(item, warnings=(*item.warnings, *derived.warnings), decisions=decisions)
         page = _page(item, self.model, self.created, facts, patient)
-        summary = None if derived is None or not self.show.summary else summarise(item, page, derived, patient)
         if derived is not None:
-            written = save_series(derived.instances, self.folder, self._instances + 1)
-            products["dicom"] = [path.name for path in written]
-            self._instances += len(written)
+            # All of it before the first is written, so that a damaged value leaves no part of a series.
+            contents = encode_series(derived.instances, self._instances + 1)
+            products["dicom"] = [*contents]
+            if self.show.summary:
+                products["summary"] = f"summary{tag}.dcm"
+                summary = summarise(item, page, derived, patient)
+                contents[products["summary"]] = encode_instance(summary, products["summary"])
+            write_files(contents, self.folder)
+            self._instances += len(products["dicom"])
         if "nifti" in self.formats:
             products["nifti"] = f"{item.target}{tag}.nii.gz"
             write_nifti(item.pred, self.folder / products["nifti"])
         products["page"] = f"report{tag}.html"
         write_page(page, self.folder / products["page"])
         self._pages.append((products["page"], f"{item.target} of stack {item.label}"))
-        if summary is not None:
-            products["summary"] = f"summary{tag}.dcm"
-            save_instance(summary, self.folder / products["summary"])
         self._files += [*products.get("dicom", []), *(name for kind, name in products.items() if kind != "dicom")]
         self.entries.append(_entry(item, products))
 
@@ -177,11 +177,12 @@ def write_products(
     formats: Sequence[str],
     facts: Mapping[str, str],
     show: Presentation | None = None,
+    found: Sequence[Verdict] = (),
 ) -> dict[str, Any]:
     """Write the products of a run of one series, see `Products`."""
     products = Products(folder, model, formats, show)
     products.add(item, facts)
-    return products.close(facts)
+    return products.close(facts, found)
 
 
 def write_nifti(volume: MetaTensor, path: Path) -> None:

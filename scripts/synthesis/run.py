@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.errors import DecodeError, GateError, GeometryError, KneeSynthError, OutOfMemory
+from scripts.errors import DecodeError, GateError, GeometryError, KneeSynthError, OutOfMemory, refusal
 from scripts.software import default_root
 from scripts.synthesis.audit import Trail, audited
 from scripts.synthesis.bundle import Model, Transforms, load_model
@@ -76,10 +76,9 @@ def _make(request: Request, plan: Plan, model: Model, stage: Path, tell: Progres
                 products.add(finish(job, data, model), facts([data["device"]]))
                 devices.append(data["device"])
         except (DecodeError, GateError, GeometryError) as error:
-            refused[job.label] = error
+            # Made anew: a traceback would hold the volumes of the series.
+            refused[job.label] = refusal(error.exit_code, str(error))
         data = {}  # before the next one is made
-    if not products.entries:
-        raise next(iter(refused.values()))
     left: dict[str, str] = {}
     for job in plan.jobs:
         if job.label in refused:
@@ -87,6 +86,8 @@ def _make(request: Request, plan: Plan, model: Model, stage: Path, tell: Progres
             files = (job.source,) if isinstance(job.source, Path) else job.source
             left[job.label] = without_file_names(str(refused[job.label]), files)
     trail.jobs = [job for job in plan.jobs if job.label not in refused]
+    if not products.entries:
+        raise next(iter(refused.values()))
     found = [one.skipped(left[one.stack]) if one.stack in left else one for one in plan.found]
     return products.close(facts(devices), found)
 

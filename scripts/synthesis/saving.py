@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ends of the inference workflow: weights in, products out, by the same code as ``kneesynth synthesize``."""
+"""Where the inference workflow meets the world: weights, gate and products, by the code of ``kneesynth synthesize``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from scripts.synthesis.bundle import read_facts
 from scripts.synthesis.cases import Cases
 from scripts.synthesis.gates import admit
 from scripts.synthesis.jobs import assemble
+from scripts.synthesis.planning import FORMATS, check_formats
 from scripts.synthesis.presentation import Presentation
-from scripts.synthesis.products import FORMATS, write_products
+from scripts.synthesis.products import write_products
 from scripts.synthesis.staging import staged_output
 from scripts.transforms.quality import quality_of
 from scripts.weights import load_weights
@@ -53,7 +54,7 @@ class LoadWeights:
         load_weights(self.network, self.checkpoint)
 
 
-class Admitd(Transform):
+class Admit(Transform):
     """Refuse a preprocessed case whose pixels are not what the model was made for.
 
     Args:
@@ -97,14 +98,16 @@ class SaveDerivedSeriesd(MapTransform):
         output_dir: str,
         bundle_root: str,
         checkpoint: str,
-        formats: Sequence[str] = FORMATS,
+        formats: str | Sequence[str] = FORMATS,
         mark: bool = True,
         summary: bool = True,
         identifiers: bool = False,
     ) -> None:
         super().__init__(keys)
         self.image_key, self.cases, self.preprocessing = image_key, cases, preprocessing
-        self.output_dir, self.formats = Path(output_dir), tuple(formats)
+        self.output_dir = Path(output_dir)
+        self.formats = (formats,) if isinstance(formats, str) else tuple(formats)  # one word on the command line
+        check_formats(self.formats)
         self.bundle_root, self.checkpoint = Path(bundle_root), Path(checkpoint)
         self.show = Presentation(mark, summary, identifiers)
         self._started = time.monotonic()
@@ -121,7 +124,8 @@ class SaveDerivedSeriesd(MapTransform):
                 "Device": str(data[self.image_key].device),
                 "Seconds since start": f"{time.monotonic() - self._started:.1f}",
             }
+            found = self.cases.found.get(data["case"], ())
             with staged_output(out) as stage:
-                write_products(stage, item, model, self.formats, facts, self.show)
+                write_products(stage, item, model, self.formats, facts, self.show, found)
             logger.info("%s written", data["case"])
         return dict(data)

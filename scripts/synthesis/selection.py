@@ -6,7 +6,6 @@ A wrong series gives a convincing wrong image, so nothing is guessed: one candid
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -136,12 +135,13 @@ def choose(
 
 
 def acquired_partners(stack: Stack, stacks: Sequence[Stack], target: str, lift: Lift) -> list[Stack]:
-    """Acquired stacks of the target contrast of the same study in the plane of a source, equal grids first."""
+    """Acquired stacks of the target contrast of the same study, plane and side as a source, equal grids first."""
     found = [
         s
         for s in stacks
         if s.id != stack.id
         and s.plane == stack.plane
+        and not (s.side and stack.side and s.side != stack.side)
         and s.study_instance_uid == stack.study_instance_uid
         and lift.candidate(s, target)
     ]
@@ -247,15 +247,12 @@ def _all(stacks: Sequence[Stack], target: str, lift: Lift, only: Narrowing) -> S
         if len(stacks) == 1 and not only.objection(stacks[0]):
             return Selection((_take(stacks[0], target, lift, "the only stack there"),))
         raise AmbiguousSource(_several(found, stacks, source, target, lift, only), stacks)
-    for one, other in itertools.combinations(found, 2):
-        if _one_acquisition(one, other):
-            raise AmbiguousSource(
-                f"stacks {one.id} and {other.id} are echoes of one acquisition; --all needs one stack a series; "
-                "name one with --series ID",
-                stacks,
-            )
     choices, skipped = [], list(unwanted)
     for stack in found:
+        echo = next((s for s in found if s.id != stack.id and _one_acquisition(stack, s)), None)
+        if echo is not None:
+            skipped.append((stack.id, f"it and stack {echo.id} are echoes of one acquisition; name one with --series"))
+            continue
         partners = acquired_partners(stack, stacks, target, lift)
         if partners:
             skipped.append((stack.id, f"its acquired {target} is there (stack {partners[0].id})"))
@@ -276,11 +273,10 @@ def _all(stacks: Sequence[Stack], target: str, lift: Lift, only: Narrowing) -> S
 
 def _one_acquisition(one: Stack, other: Stack) -> bool:
     """Echoes: stacks of one series, or of two series that differ in nothing but the echo time (some scanners split)."""
+    if one.plane != other.plane:
+        return False
     if one.series_instance_uid == other.series_instance_uid:
         return True
     return (
-        same_grid_size(one, other)
-        and one.plane == other.plane
-        and one.repetition_time == other.repetition_time
-        and one.echo_time != other.echo_time
+        same_grid_size(one, other) and one.repetition_time == other.repetition_time and one.echo_time != other.echo_time
     )

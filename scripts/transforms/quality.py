@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
+from monai.transforms import Compose, MapTransform
 
 from scripts.quality.judge import Judgement, judge
 from scripts.quality.measure import measure
@@ -51,6 +51,13 @@ class MeasureQualityd(MapTransform):
                 said = "\n".join([*result["warnings"].splitlines(), *lines_of(quality)])
                 out["result"] = {**result, "warnings": said, QUALITY: json.dumps(quality)}
         return out
+
+
+def without_measures(preprocessing: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """The same chain for an image that is no source."""
+    if not isinstance(preprocessing, Compose):
+        return preprocessing
+    return Compose([one for one in preprocessing.transforms if not isinstance(one, MeasureQualityd)])
 
 
 def judgement_of(image: MetaTensor, contrast: str) -> Judgement:

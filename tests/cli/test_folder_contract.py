@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,6 +203,24 @@ def test_a_kill_leaves_no_result_of_a_former_run(folders: tuple[Path, Path], mon
     monkeypatch.setattr("scripts.synthesis.run.synthesize", look)
     assert main(["synthesize"]) == 0
     assert seen == [False]
+
+
+@pytest.mark.parametrize("line", [["--plnae", "sagittal"], ["--retries", "x"]], ids=str)
+def test_a_command_line_that_cannot_be_understood_is_told_too(folders: tuple[Path, Path], line: list[str]) -> None:
+    (folders[1] / "result.json").write_text('{"status": "done"}')
+    assert main(["synthesize", *line]) == 2
+    assert (result(folders[1])["status"], result(folders[1])["exit_code"]) == ("refused", 2)
+
+
+def test_what_ends_the_container_is_told(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(*arguments: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr("scripts.synthesis.run.synthesize", end)
+    assert main(["synthesize"]) == 130
+    assert result(folders[1])["exit_code"] == 130
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_no_result_where_a_person_named_the_folder(

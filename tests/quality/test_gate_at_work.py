@@ -164,7 +164,7 @@ def test_dicom_is_asked_too_and_warned_of_once(
     assert "stack 1.1: it is nothing but noise" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", ["PD_TSE_WARP sag", "t2 pd tse (SEMAC)", "PD Zustand nach Knie-TEP"])
+@pytest.mark.parametrize("words", ["PD_TSE_WARP sag", "t2 pd tse (SEMAC)", "PD nach Knie-TEP", "pd, Implantate"])
 def test_a_description_that_names_metal_is_refused(
     sound: Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str
 ) -> None:
@@ -175,11 +175,23 @@ def test_a_description_that_names_metal_is_refused(
     assert main(["synthesize", str(study), "-o", str(tmp_path / "out"), "--force"]) == 0
 
 
-@pytest.mark.parametrize("words", ["PD sag marsupial", "pd tse vatican", "PD implants-free"])
+@pytest.mark.parametrize("words", ["PD sag marsupial", "pd tse vatican", "PD nach Implantation"])
 def test_words_that_only_hold_such_a_word_are_none(words: str) -> None:
-    from scripts.synthesis.gates import metal_word
+    from scripts.dicom.anatomy import metal_word
 
     assert metal_word(words) == ""
+
+
+@pytest.mark.parametrize("keyword", ["ProtocolName", "StudyDescription"])
+def test_metal_is_named_in_other_descriptions_too(sound: Tensor, tmp_path: Path, keyword: str) -> None:
+    import pydicom
+
+    study = _study(sound, tmp_path / "study", "PD sag")
+    for file in study.rglob("*.dcm"):
+        dataset = pydicom.dcmread(file)
+        setattr(dataset, keyword, "Knie links bei KTEP")
+        dataset.save_as(file)
+    assert main(["synthesize", str(study), "-o", str(tmp_path / "out")]) == 6
 
 
 def test_an_archive_refuses_one_series_and_makes_the_other(

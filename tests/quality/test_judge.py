@@ -123,6 +123,16 @@ def test_a_range_holds_its_ends_and_is_open_without() -> None:
     assert Range().holds(1e9) and Range(low=0).holds(1e9) and not Range(low=0).holds(-1)
 
 
+def test_the_shipped_limits_were_found_by_the_command() -> None:
+    from scripts.calibration.limits import LEAST, REFUSED
+
+    limits = shipped_limits()
+    assert limits.found_on["knees"] >= 20 and limits.found_on["real_stacks"] >= 1
+    assert limits.refused["PD"] == limits.refused["PDFS"]
+    for warned in limits.warned.values():
+        assert set(warned) == {*REFUSED, *LEAST, "polarity", "saturated", "empty_slices"}
+
+
 def test_the_shipped_file_is_what_the_command_writes(tmp_path: Path) -> None:
     from scripts.calibration.limits import write_limits
 

@@ -20,7 +20,7 @@ from pydicom.encaps import generate_frames
 from pydicom.uid import UID
 
 from scripts.dicom.study import write_simulated_study
-from scripts.selftest.decoders import FRAMES, LOSSY, frame_pattern
+from scripts.selftest.decoders import FRAMES, TOLERANCES, frame_pattern
 from scripts.selftest.phantom import phantom_series
 
 OPTIONS = {"4.81": {"jls_error": 2}, "4.91": {"j2k_psnr": [70]}}
@@ -59,7 +59,7 @@ def main() -> None:
         dataset.Rows, dataset.Columns = frame_pattern().shape
         dataset.PixelData = frame_pattern().tobytes()
         dataset.save_as(path)
-        frames = {syntax: base64.b64encode(compressed(path, syntax)).decode() for syntax in LOSSY}
+        frames = {syntax: base64.b64encode(compressed(path, syntax)).decode() for syntax in TOLERANCES}
     FRAMES.write_text(json.dumps(frames, indent=0) + "\n")
 
 

@@ -20,7 +20,7 @@ import pytest
 from scripts.archive.run import ArchiveRequest, synthesize_archive
 from scripts.cli.app import main
 from scripts.dicom.index import index_series
-from scripts.errors import KneeSynthError, OutputError, SourceError, UsageError, WeightsError
+from scripts.errors import DecodeError, GateError, KneeSynthError, OutputError, SourceError, UsageError, WeightsError
 from scripts.synthesis import audit, run
 from scripts.synthesis.audit import audited
 from scripts.synthesis.planning import Request
@@ -161,6 +161,25 @@ def test_whatever_ends_a_run_every_series_that_was_found_has_its_line(
     ]
     assert all("Simulated input" in line["warnings"][0] and line["series"] for line in made)
     assert "PATIENT" not in log.read_text()
+
+
+def test_each_refused_series_has_its_own_code(
+    knee_series: Series, random_bundle: Path, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        knee_series(f"exam/{number}", number=number, seed=number, acquired=True)
+    ends = iter((DecodeError("no; need one; bring it"), GateError("no; need one; bring it")))
+
+    def refuse(*arguments: object) -> Any:
+        raise next(ends)
+
+    monkeypatch.setattr(run, "infer", refuse)
+    with pytest.raises(DecodeError):
+        synthesize(
+            Request((tmp_path / "exam",), tmp_path / "out", all_series=True, device="cpu", audit=log),
+            bundle_root=random_bundle,
+        )
+    assert [line["exit_code"] for line in lines(log)] == [4, 6]
 
 
 def test_altered_weights_are_a_line_without_a_model(bundle: Path, tmp_path: Path, log: Path) -> None:

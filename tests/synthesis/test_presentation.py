@@ -22,6 +22,7 @@ from scripts.errors import KneeSynthError, UsageError
 from scripts.synthesis.planning import Request
 from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.run import synthesize
+from scripts.synthesis.selection import Lift
 
 Series = Callable[..., list[Path]]
 Enhanced = Callable[..., Path]
@@ -47,7 +48,9 @@ def knee(tmp_path: Path) -> list[Path]:
 
 
 def run(bundle: Path, files: list[Path], out: Path, **show: bool) -> dict[str, object]:
-    report = synthesize(Request((files[0].parent,), out, show=Presentation(**show)), bundle_root=bundle)
+    report = synthesize(
+        Request((files[0].parent,), out, lift=Lift(force=True), show=Presentation(**show)), bundle_root=bundle
+    )
     return report["series"][0]
 
 

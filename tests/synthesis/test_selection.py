@@ -129,6 +129,26 @@ def test_all_never_counts_echoes_as_several_series(stack: Make) -> None:
             choose(stacks, "PDFS", all_series=True)
 
 
+def test_echoes_and_planes_of_one_series_keep_no_other_from_being_made(stack: Make) -> None:
+    stacks = [
+        stack(1),
+        stack(1, id="1.2", echo_time=0.04),
+        stack(2, plane="coronal"),
+        stack(2, id="2.2", plane="axial"),
+    ]
+    selection = choose(stacks, "PDFS", all_series=True)
+    assert [choice.stack.id for choice in selection.choices] == ["2.1", "2.2"]
+    assert [name for name, reason in selection.skipped if "echoes of one acquisition" in reason] == ["1.1", "1.2"]
+
+
+def test_the_other_knee_s_target_is_no_partner(stack: Make) -> None:
+    left, right = [stack(1, side="L"), stack(2, contrast="PDFS", side="L")], stack(3, side="R")
+    selection = choose([*left, right], "PDFS", all_series=True)
+    assert [choice.stack.id for choice in selection.choices] == ["3.1"]
+    unsaid = choose([stack(1), stack(2, contrast="PDFS", side="L"), stack(3, plane="axial")], "PDFS", all_series=True)
+    assert [choice.stack.id for choice in unsaid.choices] == ["3.1"]
+
+
 def test_all_leaves_out_what_the_model_was_not_made_for_and_says_so(stack: Make) -> None:
     selection = choose([stack(1), stack(2, plane="oblique")], "PDFS", all_series=True)
     assert [c.stack.id for c in selection.choices] == ["1.1"]

@@ -13,8 +13,8 @@ import pydicom
 import pytest
 
 from scripts.dicom.index import Stack
-from scripts.errors import GateError, UsageError
-from scripts.synthesis import run
+from scripts.errors import DecodeError, GateError, UsageError
+from scripts.synthesis import products, run
 from scripts.synthesis.narrowing import Narrowing
 from scripts.synthesis.planning import Request
 from scripts.synthesis.run import synthesize
@@ -54,6 +54,25 @@ def test_an_exam_gives_one_series_for_each_plane_that_was_not_acquired(
     assert reasons["other", "axial"] == "it is a localiser"
     assert reasons["other", "sagittal"] == "its contrast is other, not PD"
     assert json.loads((out / "report.json").read_text())["input"] == report["input"]
+
+
+def test_a_series_whose_summary_cannot_be_made_leaves_nothing_of_itself(
+    knee_exam: Path, random_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, calls = products.summarise, []
+
+    def damaged(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise DecodeError("a header is damaged; need sound ones; export the series again")
+        return whole(*arguments)
+
+    monkeypatch.setattr(products, "summarise", damaged)
+    out = tmp_path / "out"
+    report = synthesize(Request((knee_exam,), out, all_series=True), bundle_root=random_bundle)
+    assert len(report["series"]) == 1
+    assert sorted(path.name for path in out.iterdir()) == sorted([*report["files"], "report.json"])
+    assert sum(one["verdict"] == "skipped" and "damaged" in one["reason"] for one in report["input"]) == 1
 
 
 def test_one_plane_of_an_exam(knee_exam: Path, random_bundle: Path, tmp_path: Path) -> None:

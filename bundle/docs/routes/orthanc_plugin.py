@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import queue
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -12,11 +14,13 @@ from pathlib import Path
 
 import orthanc
 
-DEFAULTS = {"Command": ["kneesynth"], "Arguments": ["--all", "--format", "dicom"]}
+DEFAULTS = {"Command": ["kneesynth"], "Arguments": ["--all", "--format", "dicom"], "TimeoutSeconds": 3600}
 SETTINGS = DEFAULTS | json.loads(orthanc.GetConfiguration()).get("KneeSynth", {})
+TEMPORARY = "kneesynth-orthanc-"
+FINAL = (0, 2, 3, 4, 5, 6, 7)  # exit codes that another attempt at the same study would end with too
 
 studies: queue.Queue[str] = queue.Queue()
-seen: dict[str, frozenset[str]] = {}
+done_with: dict[str, bytes] = {}
 
 
 def on_change(change: int, level: int, resource: str) -> None:
@@ -32,27 +36,44 @@ def work() -> None:
         try:
             complete(study)
         except Exception as error:  # the next study is another one
-            orthanc.LogWarning(f"kneesynth: study {study}: {type(error).__name__}")
+            orthanc.LogWarning(f"kneesynth: study {study}: {type(error).__name__}; it is tried again when it changes")
 
 
 def complete(study: str) -> None:
     """Synthesise from the acquired series of a study, and store what comes out."""
-    acquired = frozenset(acquired_instances(study))
-    if not acquired or seen.get(study) == acquired:  # it has become stable again by what was stored here
+    acquired = sorted(acquired_instances(study))
+    state = hashlib.sha256(" ".join(acquired).encode()).digest()
+    if not acquired or done_with.get(study) == state:  # it has become stable again by what was stored here
         return
-    seen[study] = acquired
-    with tempfile.TemporaryDirectory(prefix="kneesynth-") as folder:
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder:
         source, out = Path(folder, "in"), Path(folder, "out")
         source.mkdir()
-        for number, instance in enumerate(sorted(acquired)):
+        for number, instance in enumerate(acquired):
             (source / f"{number:05d}.dcm").write_bytes(orthanc.RestApiGet(f"/instances/{instance}/file"))
         command = [*SETTINGS["Command"], "synthesize", source, "-o", out, *SETTINGS["Arguments"]]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=SETTINGS["TimeoutSeconds"]
+        )  # fmt: skip
         if done.returncode:
             orthanc.LogWarning(f"kneesynth: study {study}: {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
-            return
-        for file in sorted(out.glob("*.dcm")):
-            orthanc.RestApiPost("/instances", file.read_bytes())
+        else:
+            store(sorted(out.glob("*.dcm")))
+    if done.returncode in FINAL:
+        done_with[study] = state
+
+
+def store(files: list[Path]) -> None:
+    """Store all files or none: half a series would pass for a whole one."""
+    new = []
+    try:
+        for file in files:
+            answer = json.loads(orthanc.RestApiPost("/instances", file.read_bytes()))
+            if answer["Status"] == "Success":  # not one that was there already
+                new.append(answer["ID"])
+    except Exception:
+        for instance in new:
+            orthanc.RestApiDelete(f"/instances/{instance}")
+        raise
 
 
 def acquired_instances(study: str) -> list[str]:
@@ -75,5 +96,9 @@ def tag(instance: str, number: str) -> str:
         return ""
 
 
+for left in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):  # by an Orthanc that was stopped meanwhile
+    shutil.rmtree(left, ignore_errors=True)
+if shutil.which(SETTINGS["Command"][0]) is None:
+    orthanc.LogError(f"kneesynth: {SETTINGS['Command'][0]}: no such program; correct KneeSynth.Command")
 threading.Thread(target=work, daemon=True).start()
 orthanc.RegisterOnChangeCallback(on_change)
