@@ -21,7 +21,7 @@ PRESET = "randomised"
 """What the training data of the shipped weights are drawn from."""
 
 BEYOND = 0.25
-"""Limits lie beyond the most extreme scan by this share of its distance from the median."""
+"""Limits lie beyond the most extreme scan by this share of its distance from the median; of the ratio, for ratios."""
 
 REFUSED = {"body_mm2": 0.25, "snr": 0.5, "snr_in_body": 0.5}
 """Refused is what has less than this share of the least that was trained on, in either contrast."""
@@ -54,7 +54,7 @@ def find_limits(rows: Sequence[Measured], train: Path) -> Limits:
         own = [row for row in seen if row.contrast == contrast]
         sound = [row for row in own if row.artefact == SOUND]
         sound += [row for row in rows if row.part == REAL and row.contrast == contrast]
-        limits = {name: Range(low=_end(_values(own, name), -1)) for name in REFUSED}
+        limits = {name: Range(low=_least(_values(own, name))) for name in REFUSED}
         looks = _end(_values(sound, "polarity"), 1 if number == 0 else -1)
         limits["polarity"] = Range(high=looks) if number == 0 else Range(low=looks)
         limits |= {name: Range(high=max(_end(_values(sound, name), 1), least)) for name, least in LEAST.items()}
@@ -95,6 +95,12 @@ def _end(values: Sequence[float], side: int) -> float:
     """A little beyond the largest (1) or the smallest (-1) value."""
     extreme = max(values) if side > 0 else min(values)
     return _rounded(extreme + BEYOND * (extreme - statistics.median(values)), side)
+
+
+def _least(values: Sequence[float]) -> float:
+    """A little below the smallest of what is compared by ratios: areas, and signal over noise. `_end` of logarithms."""
+    least = min(values)
+    return _rounded(least * (least / statistics.median(values)) ** BEYOND, -1)
 
 
 def _rounded(value: float, side: int) -> float:

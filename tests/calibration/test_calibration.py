@@ -44,7 +44,7 @@ TRAINED = [replace(one, artefact="training") for one in ROWS]
 
 def test_limits_lie_beyond_every_sound_scan_and_refusals_at_a_share_of_what_was_trained() -> None:
     limits = find_limits([*ROWS, *TRAINED, row(3, artefact="training", snr=60.0)], TRAIN)
-    assert limits.warned["PD"]["snr"].low == pytest.approx(60 - BEYOND * (150 - 60), abs=1.1)
+    assert limits.warned["PD"]["snr"].low == pytest.approx(60 * (60 / 150) ** BEYOND, abs=1.1)
     assert limits.refused["PD"]["snr"].low == pytest.approx(30)
     # Training may have artefacts; what is an artefact is told by the sound scans alone.
     assert find_limits([*ROWS, *TRAINED, row(3, artefact="training", void_mm2=9e3)], TRAIN).warned == (

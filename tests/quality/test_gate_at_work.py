@@ -66,7 +66,8 @@ def screwed(limb: Draw, noisy: Draw) -> Tensor:
 
 def haunted(limb: Draw, noisy: Draw) -> Tensor:
     quiet = limb(lines=0.1, radius=0.2)
-    return noisy(quiet + 0.19 * torch.roll(quiet, 80, 2), 0.004)
+    ghosts = torch.roll(quiet, 80, 2) + torch.roll(quiet, 80, 1) + torch.roll(quiet, (80, 80), (1, 2))
+    return noisy(quiet + 0.19 * ghosts, 0.004)
 
 
 def shaken(limb: Draw, noisy: Draw) -> Tensor:
