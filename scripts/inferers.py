@@ -15,6 +15,9 @@ from scripts.devices import has_fast_bfloat16, is_out_of_device_memory
 
 logger = logging.getLogger(__name__)
 
+MOST_MAGNIFIED = 2.0
+"""Beyond that a slice holds nothing that the network could see better."""
+
 
 class SliceStackInferer(Inferer):
     """Run a slice network over a stack.
@@ -24,6 +27,8 @@ class SliceStackInferer(Inferer):
         target: contrast to synthesise; a call may name another.
         batch_size: slices per forward pass; memory grows with it, results do not change. Where a GPU has no memory for
             so many, the rest of the volume goes on with half of them, down to one.
+        least_side: slices whose shorter side has fewer pixels are magnified to so many before the network, at most by
+            `MOST_MAGNIFIED`, and what comes out is brought back; 0 never. A knee that few pixels show is understood worse.
         autocast: compute in bfloat16 where the device does it in hardware.
         progress: called with the number of slices done after each batch.
     """
@@ -33,11 +38,13 @@ class SliceStackInferer(Inferer):
         contrasts: Sequence[str],
         target: str = "PDFS",
         batch_size: int = 4,
+        least_side: int = 0,
         autocast: bool = True,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__()
         self.contrasts, self.batch_size, self.autocast = list(contrasts), int(batch_size), autocast
+        self.least_side = int(least_side)
         self.target, self.progress = target, progress
         self._index(target)
 
@@ -67,16 +74,19 @@ class SliceStackInferer(Inferer):
             raise ValueError(f"Input has shape {tuple(inputs.shape)}; need (batch, 1, slices, rows, columns).")
         volumes, _, depth = inputs.shape[:3]
         stack = self.sources(inputs)
+        shape = (int(inputs.shape[3]), int(inputs.shape[4]))
+        magnified = min(max(1.0, self.least_side / min(shape)), MOST_MAGNIFIED)
+        size = (round(magnified * shape[0]), round(magnified * shape[1]))
         dtype = torch.bfloat16
         use = self.autocast and has_fast_bfloat16(inputs.device)
         out: list[torch.Tensor] = []
         done, at_once = 0, self.batch_size
         with torch.no_grad(), torch.autocast(inputs.device.type, dtype=dtype, enabled=use):
             while done < len(stack):
-                batch = stack[done : done + at_once].float()
+                batch = resized(stack[done : done + at_once].float(), size)
                 batch = batch.contiguous(memory_format=torch.channels_last)
                 try:
-                    out.append(network(batch, index).float().clamp_min(0))
+                    out.append(resized(network(batch, index).float(), shape).clamp_min(0))
                 except RuntimeError as error:
                     if len(batch) == 1 or not is_out_of_device_memory(error):
                         raise
@@ -91,3 +101,17 @@ class SliceStackInferer(Inferer):
     def sources(self, volumes: torch.Tensor) -> torch.Tensor:
         """What the network is given for each slice: volumes ``(B, 1, D, H, W)`` to ``(B * D, 1, H, W)``."""
         return volumes.transpose(1, 2).flatten(0, 1)
+
+
+def resized(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Images ``(n, c, rows, columns)`` on another number of pixels over the same field of view, by cubic splines.
+
+    Non-negative in, as the overshoot beside edges is cut off; without aliasing where there are fewer.
+    """
+    if tuple(images.shape[2:]) == tuple(size):
+        return images
+    with torch.autocast(images.device.type, enabled=False):
+        made = torch.nn.functional.interpolate(
+            images.float(), size=size, mode="bicubic", align_corners=False, antialias=size[0] < images.shape[2]
+        )
+    return made.clamp_min(0)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from scripts.dicom.values import integer, text, texts, value_of
@@ -101,14 +102,14 @@ def siemens_options(frame: Frame) -> tuple[str, ...]:
     shared = _items(frame.dataset, _SHARED)
     holders: list[Any] = [frame.dataset, *(_items(shared[0], _OPTIONS_HOLDER)[:1] if shared else [])]
     for holder in holders:
-        element = holder.get(_OPTIONS)
-        creator = holder.get(_OPTIONS_CREATOR)
+        element, creator = value_of(holder, _OPTIONS), value_of(holder, _OPTIONS_CREATOR)
         if element is None or creator is None or not str(creator.value).startswith("SIEMENS MR SDS"):
             continue
         value = element.value
         if isinstance(value, bytes):
             value = value.decode("ascii", "replace").split("\\")
-        return tuple(str(item).strip(" \0") for item in ([value] if isinstance(value, str) else value))
+        many = isinstance(value, Iterable) and not isinstance(value, str)
+        return tuple(str(item).strip(" \0") for item in (value if many else [value]))
     return ()
 
 

@@ -139,6 +139,15 @@ def test_an_unknown_representation_of_what_is_looked_at(file: Path) -> None:
     assert index_series([file])
 
 
+@pytest.mark.parametrize(("kind", "value"), [(b"SV", b"PFP "), (b"SV", b"PFP FS  "), (b"SQ", b"PF")], ids=str)
+def test_private_options_of_another_representation(file: Path, kind: bytes, value: bytes) -> None:
+    change(
+        file,
+        lambda f: put(f, Element((0x21, 0x10), b"LO", b"SIEMENS MR SDS 01 "), Element((0x21, 0x105C), kind, value)),
+    )
+    assert index_series([file])[0].usable
+
+
 @pytest.mark.parametrize("tag", [(0x0008, 0x103E), (0x0008, 0x0060)], ids=["SeriesDescription", "Modality"])
 def test_headers_do_not_speak_to_the_terminal(
     file: Path, capsys: pytest.CaptureFixture[str], tag: tuple[int, int]

@@ -45,3 +45,40 @@ def test_unknown_targets_and_shapes_are_refused() -> None:
         SliceStackInferer(["PD", "PDFS"], target="T2")
     with pytest.raises(ValueError, match="slices, rows, columns"):
         SliceStackInferer(["PD", "PDFS"])(torch.zeros(1, 5, 6, 7), network)
+
+
+def rings(side: int) -> torch.Tensor:
+    """A smooth pattern that any grid over the same field of view can show."""
+    axis = (torch.arange(side) + 0.5) / side
+    image = 1 + torch.cos(3 * axis)[:, None] * torch.sin(2.5 * axis + 1)[None]
+    return image.expand(1, 1, 3, side, side).clone()
+
+
+@pytest.mark.parametrize(("side", "seen"), [(16, 32), (20, 40), (24, 40), (40, 40), (50, 50)])
+def test_small_slices_are_magnified_for_the_network_alone(side: int, seen: int) -> None:
+    sizes = []
+
+    def look(x: torch.Tensor, target: int) -> torch.Tensor:
+        sizes.append(tuple(x.shape[2:]))
+        return 2 * x
+
+    given = rings(side)
+    made = SliceStackInferer(["PD", "PDFS"], least_side=40, autocast=False)(given, look)
+    assert set(sizes) == {(seen, seen)}
+    assert made.shape == given.shape
+    # In place: a shift of an eighth of a pixel would be further off.
+    inside = (..., slice(3, -3), slice(3, -3))
+    torch.testing.assert_close(made[inside], 2 * given[inside], atol=0.01, rtol=0)
+    moved = 2 * torch.nn.functional.interpolate(given[0], size=(4 * side, 4 * side), mode="bicubic")[:, :, 1::4, 1::4]
+    assert (moved[0][..., 3:-3, 3:-3] - 2 * given[0, 0][..., 3:-3, 3:-3]).abs().max() > 0.015
+
+
+def test_the_longer_side_grows_along() -> None:
+    sizes = []
+
+    def look(x: torch.Tensor, target: int) -> torch.Tensor:
+        sizes.append(tuple(x.shape[2:]))
+        return x
+
+    SliceStackInferer(["PD", "PDFS"], least_side=30, autocast=False)(torch.rand(1, 1, 2, 20, 32), look)
+    assert sizes == [(30, 48)]
