@@ -28,7 +28,7 @@ class SliceStackInferer(Inferer):
         batch_size: slices per forward pass; memory grows with it, results do not change. Where a GPU has no memory for
             so many, the rest of the volume goes on with half of them, down to one.
         least_side: slices whose shorter side has fewer pixels are magnified to so many before the network, at most by
-            `MOST_MAGNIFIED`, and what comes out is brought back; 0 never. A knee that few pixels show is understood worse.
+            `MOST_MAGNIFIED`, and what comes out is brought back; 0 never. What few pixels show is understood worse.
         autocast: compute in bfloat16 where the device does it in hardware.
         progress: called with the number of slices done after each batch.
     """
