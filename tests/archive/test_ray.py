@@ -92,7 +92,17 @@ def program(small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def _command(manifest: Path, *words: str) -> list[str]:
     out = str(manifest.parent / "out")
-    common = ["--all", "--manifest", str(manifest), "-o", out, "--to", "PDFS", "--accept-simulated"]
+    common = [
+        "--all",
+        "--manifest",
+        str(manifest),
+        "-o",
+        out,
+        "--to",
+        "PDFS",
+        "--accept-simulated",
+        "--force",
+    ]  # volumes of noise
     return [sys.executable, "-m", "scripts", "synthesize", *common, "--engine", "ray", *words]
 
 
