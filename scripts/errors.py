@@ -108,9 +108,6 @@ class SeriesNotMade(KneeSynthError):
     exit_code = 11
 
 
-INTERRUPTED = 130
-"""Exit code of what the keyboard or a signal ended."""
-
 TRANSIENT = (KneeSynthError.exit_code, OutputError.exit_code, OutOfMemory.exit_code)
 """Exit codes after which another attempt may end otherwise: a crash, a full or absent disk, memory held elsewhere."""
 

@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from scripts.archive.finished import finished_series
 from scripts.archive.manifest import Line, read_manifest, shard
 from scripts.archive.stages import Settings, read_facts_of
-from scripts.errors import INTERRUPTED, KneeSynthError, SeriesNotMade, UsageError
+from scripts.errors import KneeSynthError, SeriesNotMade, UsageError
+from scripts.interruption import INTERRUPTED, terminated_as_interrupted
 from scripts.software import default_root, software_block
 from scripts.synthesis.audit import Trail, audited
 from scripts.synthesis.inference import Progress
@@ -162,7 +160,7 @@ def _synthesize(request: ArchiveRequest, trail: Trail, tell: Progress, bundle_ro
         started, busy, ended = time.monotonic(), 0.0, 0
         tell("lines of the manifest", 0, len(left))
         try:
-            with _schedulers_interrupt():
+            with terminated_as_interrupted():  # once more: Ray has set its own handler by now
                 for outcome in Pipeline(engine, settings, left, request.retries).outcomes():
                     summary.finished_before += outcome.finished_before
                     ended += outcome.line_ended
@@ -182,19 +180,6 @@ def _synthesize(request: ArchiveRequest, trail: Trail, tell: Progress, bundle_ro
         summary.seconds = time.monotonic() - started
         summary.device_busy = busy / (summary.seconds * engine.workers)
     return summary
-
-
-@contextlib.contextmanager
-def _schedulers_interrupt() -> Iterator[None]:
-    """Let SIGTERM, by which schedulers end a job, do what the keyboard does; Ray has set its own handler by now."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def _check(request: ArchiveRequest) -> None:

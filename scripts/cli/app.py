@@ -6,17 +6,14 @@ Each verb lives in the module of its name, which imports nothing heavy before th
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import logging
 import os
-import signal
 import sys
-import threading
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -24,7 +21,6 @@ import typer
 from scripts.cli.folder_contract import leave_usage_result
 from scripts.cli.unknown_user import name_user
 from scripts.errors import (
-    INTERRUPTED,
     KneeSynthError,
     OutOfMemory,
     UsageError,
@@ -32,6 +28,7 @@ from scripts.errors import (
     describe_unforeseen,
     one_line,
 )
+from scripts.interruption import INTERRUPTED, terminated_as_interrupted
 
 # In the order of the help page. A verb is offered when its module is there and defines a function of the same name.
 VERBS = ("synthesize", "inspect", "train", "evaluate", "diagnose", "simulate", "pair", "check", "package", "selftest")
@@ -104,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name_user()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        with _terminated_as_interrupted():
+        with terminated_as_interrupted():
             code = app(args=arguments, prog_name="kneesynth", standalone_mode=False)
     except KneeSynthError as error:
         return _fail(str(error), error.exit_code)
@@ -125,19 +122,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(message: str, code: int) -> int:
     sys.stderr.write(f"kneesynth: {one_line(message)}\n")
     return code
-
-
-@contextlib.contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM, by which containers and schedulers end a process, do what the keyboard does; also as process 1."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def _usage(error: Exception, arguments: Sequence[str]) -> int:

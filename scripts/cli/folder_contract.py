@@ -16,7 +16,8 @@ from typing import Any, ParamSpec
 
 import typer
 
-from scripts.errors import INTERRUPTED, KneeSynthError, OutOfMemory, OutputError, UsageError, describe_unforeseen
+from scripts.errors import KneeSynthError, OutOfMemory, OutputError, UsageError, describe_unforeseen
+from scripts.interruption import INTERRUPTED
 from scripts.synthesis.staging import PROGRAM, REPORT_NAME
 from scripts.synthesis.verdicts import SKIPPED, without_file_names
 

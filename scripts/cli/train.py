@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from scripts.errors import INTERRUPTED, KneeSynthError, OutOfMemory, UsageError
+from scripts.errors import KneeSynthError, OutOfMemory, UsageError
+from scripts.interruption import INTERRUPTED
 
 # Top-level settings of the project this one succeeds, by the names its users know, and where they live here.
 PREDECESSOR_KEYS = {

@@ -23,7 +23,8 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from scripts.errors import INTERRUPTED, TRANSIENT, KneeSynthError, OutOfMemory, OutputError, WeightsError
+from scripts.errors import TRANSIENT, KneeSynthError, OutOfMemory, OutputError, WeightsError
+from scripts.interruption import INTERRUPTED
 from scripts.synthesis.bundle import ModelFacts, read_facts
 from scripts.synthesis.jobs import Job
 from scripts.synthesis.selection import OPPOSITE

@@ -196,9 +196,9 @@ def _shown_beside(
 
     try:
         other = without_measures(preprocessing)({"image": [str(path) for path in partner.files]})["image"]
+    except MemoryError:
+        raise
     except Exception as error:  # it is only shown: what is wrong with it keeps no synthesis from being made
-        if isinstance(error, MemoryError):
-            raise
         return None, f"stack {partner.id} cannot be read ({type(error.__cause__ or error).__name__})"
     same = other.shape == image.shape
     if same and corner_distance(image.shape[1:], affine_ras(image), affine_ras(other)) <= CORNER_TOLERANCE_MM:

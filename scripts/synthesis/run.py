@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.errors import DecodeError, GateError, GeometryError, KneeSynthError, OutOfMemory, refusal
+from scripts.errors import DecodeError, GateError, GeometryError, KneeSynthError, OutOfMemory
 from scripts.software import default_root
 from scripts.synthesis.audit import Trail, audited
 from scripts.synthesis.bundle import Model, Transforms, load_model
@@ -76,8 +76,9 @@ def _make(request: Request, plan: Plan, model: Model, stage: Path, tell: Progres
                 products.add(finish(job, data, model), facts([data["device"]]))
                 devices.append(data["device"])
         except (DecodeError, GateError, GeometryError) as error:
-            # Made anew: a traceback would hold the volumes of the series.
-            refused[job.label] = refusal(error.exit_code, str(error))
+            # Tracebacks hold the volumes of the series.
+            error.__cause__ = error.__context__ = None
+            refused[job.label] = error.with_traceback(None)
         data = {}  # before the next one is made
     left: dict[str, str] = {}
     for job in plan.jobs:

@@ -21,13 +21,15 @@ def main() -> int:
     """Return 1 where anything was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--inputs", type=int, default=20_000, help="how many studies [20000]")
+    parser.add_argument("--first", type=int, default=0, help="number of the first one, to share them out [0]")
     parser.add_argument("--seed", type=int, default=0, help="which ones [0]")
     parser.add_argument("--only", type=int, help="only this one of them, with all that is said about it")
     parser.add_argument("--keep", type=Path, help="folder for the files of what is found")
     arguments = parser.parse_args()
     prepare()
     studies = make_studies()
-    indices = range(arguments.inputs) if arguments.only is None else [arguments.only]
+    many = range(arguments.first, arguments.first + arguments.inputs)
+    indices = many if arguments.only is None else [arguments.only]
     found, codes, started = 0, collections.Counter[str](), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch, Runner(Path(scratch), kneesynth) as runner:
         for count, index in enumerate(indices, start=1):
