@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ import typer
 from scripts.calibration.limits import find_limits, write_limits
 from scripts.calibration.measured import measure_real, measure_tasks, read_measured, tasks, write_measured
 from scripts.calibration.table import as_markdown, put_into, table_lines, write_table
+from scripts.program import run_program
 from scripts.quality.limits import FILE
 from scripts.software import default_root
 
@@ -22,7 +24,7 @@ MEASURED, TABLE = "measures.csv", "table.csv"
 
 Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder of the measures.")]
 
-app = typer.Typer(add_completion=False, help=__doc__)
+app = typer.Typer(add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
 
 @app.callback()
@@ -71,4 +73,4 @@ def limits(
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(run_program(app, "scripts.calibration"))

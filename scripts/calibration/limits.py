@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,34 @@ def find_limits(rows: Sequence[Measured], train: Path) -> Limits:
     count = {"knees": len({row.scan for row in seen if row.artefact == SOUND})}
     count["real_stacks"] = sum(row.part == REAL for row in rows)
     return Limits(_trained_grid(train), warned, refused, PRESET, {"simulator": SIMULATOR_VERSION, **count})
+
+
+def local_limits(measured: Mapping[str, Sequence[Mapping[str, float | None]]], shipped: Limits) -> Limits:
+    """Where to warn at a site, by the same rules, from its own sound scans alone; what is refused stays.
+
+    A contrast without scans keeps the shipped ends, and so does what could not be measured on any of them.
+
+    Args:
+        measured: sound scans of the site by contrast, each as its measures by name.
+        shipped: limits of the weights.
+    """
+    warned = {}
+    for number, contrast in enumerate(CONTRASTS):
+        ends = dict(shipped.warned[contrast])
+        own = measured.get(contrast, ())
+
+        def values(name: str, own: Sequence[Mapping[str, float | None]] = own) -> list[float]:
+            return [value for one in own if (value := one.get(name)) is not None]
+
+        ends |= {name: Range(low=_least(found)) for name in REFUSED if (found := values(name))}
+        ends |= {
+            name: Range(high=max(_end(found, 1), least)) for name, least in LEAST.items() if (found := values(name))
+        }
+        if looks := values("polarity"):
+            ends["polarity"] = Range(high=_end(looks, 1)) if number == 0 else Range(low=_end(looks, -1))
+        warned[contrast] = ends
+    scans = {contrast: len(measured.get(contrast, ())) for contrast in CONTRASTS}
+    return Limits(shipped.trained, warned, shipped.refused, shipped.preset, {"site_scans": scans})
 
 
 def write_limits(limits: Limits, path: Path) -> None:

@@ -8,7 +8,6 @@ import multiprocessing
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from scripts.calibration.scans import (
     sound_scans,
     training_scans,
 )
+from scripts.interruption import follow_the_parent
 from scripts.quality.measure import Measures, measure
 
 FIRST_SEED = 7_200_000
@@ -89,8 +89,13 @@ def measure_tasks(todo: list[Task], workers: int) -> Iterator[list[Measured]]:
         yield from map(measure_task, todo)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=partial(torch.set_num_threads, 1)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_alone) as pool:
         yield from pool.map(measure_task, todo)
+
+
+def _alone() -> None:
+    follow_the_parent()
+    torch.set_num_threads(1)
 
 
 def measure_real(folder: Path) -> Iterator[Measured]:

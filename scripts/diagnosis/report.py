@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from scripts.diagnosis.chart import draw_losses
@@ -20,6 +17,7 @@ from scripts.diagnosis.thresholds import Thresholds
 from scripts.diagnosis.verdict import Verdict
 from scripts.errors import OutputError
 from scripts.losses import TERMS
+from scripts.report.document import fill_document
 
 JSON, HTML = "diagnosis.json", "diagnosis.html"
 
@@ -169,14 +167,10 @@ def render_page(report: Mapping[str, Any], rows: Sequence[Mapping[str, float]]) 
         report: what `as_json` gives.
         rows: rows of the curves, drawn where there are two or more.
     """
-    here = Path(__file__).parent
-    style = (here / "page.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     reasons = "\n".join(f"<li>{html.escape(reason)}</li>" for reason in report["reasons"])
     settings = "\n".join(f"{key}: {json.dumps(value)}" for key, value in report["settings"].items())
-    return Template((here / "page.html").read_text(encoding="utf-8")).substitute(
-        policy=f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-{digest}'",
-        style=style,
+    return fill_document(
+        Path(__file__).parent,
         mark="fault" if report["fault"] else "fine",
         verdict=html.escape(report["verdict"]),
         sentence=html.escape(report["sentence"]),
