@@ -31,7 +31,10 @@ from scripts.errors import (
 from scripts.interruption import INTERRUPTED, terminated_as_interrupted
 
 # In the order of the help page. A verb is offered when its module is there and defines a function of the same name.
-VERBS = ("synthesize", "inspect", "train", "evaluate", "diagnose", "simulate", "pair", "check", "package", "selftest")
+VERBS = (
+    *("synthesize", "inspect", "pair", "check", "train", "evaluate", "commission"),
+    *("diagnose", "simulate", "package", "selftest"),
+)
 
 DEBUG_VARIABLE = "KNEESYNTH_DEBUG"
 
@@ -155,6 +158,7 @@ def _quiet() -> None:
             "ignite",
             "matplotlib",
             "pydicom",
+            "highdicom",
             "nibabel",
             "py.warnings",
             "scripts.dicom",

@@ -60,6 +60,7 @@ def arguments_of(request: Request | ArchiveRequest, json_file: Path | None) -> l
         "--match": request.only.match or None,
         "--json": json_file,
         "--audit": request.audit,
+        "--gate": request.gate,
     }
     flags = {"--force": request.lift.force, "--accept-simulated": request.lift.simulated}
     # Named only where they differ from what a package does anyway: an older one does not know them.
@@ -68,7 +69,8 @@ def arguments_of(request: Request | ArchiveRequest, json_file: Path | None) -> l
     inputs: tuple[Path, ...] = ()
     if isinstance(request, Request):
         named |= {"--series": request.series, "--reference-dicom": request.reference_dicom}
-        flags |= {"--all": request.all_series}
+        named |= {"--calibration": request.calibration}
+        flags |= {"--all": request.all_series, "--uncertainty": request.uncertainty}
         inputs = request.inputs
     else:
         named |= {"--manifest": request.manifest, "--engine": request.engine, "--address": request.address}

@@ -132,6 +132,18 @@ def synthesize(
         str | None,
         typer.Option("--expect-sha256", metavar="HASH", help="Hash of that package, if not in the allow list."),
     ] = None,
+    gate: Annotated[
+        Path | None,
+        typer.Option("--gate", metavar="FILE", help="Ranges of this site's own scans, from kneesynth commission."),
+    ] = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="Also say of each pixel how far the synthesis may be off; twice the time."),
+    ] = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", metavar="FILE", help="With --uncertainty: calibrated on this site's own pairs."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Take a sound series that the model was not made for; the report says so.")
     ] = False,
@@ -178,6 +190,7 @@ def synthesize(
             "site": site,
             "show": Presentation(mark, summary, identifiers),
             "audit": audit,
+            "gate": gate,
             "only": Narrowing(() if plane is None else _words(plane), match or ""),
         }
         request: Request | ArchiveRequest
@@ -191,11 +204,15 @@ def synthesize(
                 series=series,
                 all_series=all_series,
                 reference_dicom=reference_dicom,
+                uncertainty=uncertainty,
+                calibration=calibration,
                 **common,
             )
         else:
             from scripts.archive.run import ArchiveRequest
 
+            if uncertainty or calibration:
+                raise UsageError("--uncertainty with --manifest: not done for archives; need one study; name it as IN")
             if inputs or series or reference_dicom or not all_series:
                 raise UsageError(
                     "--manifest: its lines name the series; need --all with it, and neither IN nor --series nor "
@@ -273,5 +290,9 @@ def _say(report: dict[str, Any], out: Path) -> None:
         products = entry["products"]
         count = len(products.get("dicom", []))
         made = [f"{count} DICOM instance{'s' * (count > 1)}"] if count else []
-        made += [products[kind] for kind in ("summary", "nifti", "page") if kind in products]
+        made += [
+            products[kind]
+            for kind in ("summary", "nifti", "uncertainty", "uncertainty_nifti", "page")
+            if kind in products
+        ]
         sys.stdout.write(f"{entry['target_contrast']} from stack {entry['stack']}: {', '.join(made)} in {out}\n")

@@ -42,10 +42,16 @@ def train(
         bool | None, typer.Option("--wandb/--no-wandb", help="Log to Weights & Biases as well.", show_default=False)
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the latest unfinished run.")] = False,
+    folds: Annotated[
+        int | None,
+        typer.Option("--folds", metavar="N", help="Cross-validate on your pairs: train and score N times; resumable."),
+    ] = None,
 ) -> None:
     """Train on the simulated cohort, or on your own pairs.
 
     Example: kneesynth train --config bundle/configs/no_skip_everywhere.yaml --epochs 10 dataset_dir=/data/knees
+
+    Example: kneesynth train --config bundle/configs/finetune.yaml manifest=pairs.json --folds 5 output_dir=folds
     """
     settings: dict[str, Any] = {}
     if epochs is not None:
@@ -54,7 +60,15 @@ def train(
         settings["wandb"] = wandb
     if resume:
         settings["resume"] = True
-    run_training(assemble(config, parse_overrides(overrides or []) | settings))
+    settings = parse_overrides(overrides or []) | settings
+    if folds is None:
+        run_training(assemble(config, settings))
+        return
+    from scripts.cli.folds import check_folds, train_folds
+
+    check_folds(folds, settings)
+    folder = Path(settings.get("output_dir", "outputs/folds"))
+    typer.echo(train_folds(config, settings, folds, folder))
 
 
 def configs_dir() -> Path:
@@ -175,7 +189,16 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
 
 
 def run_training(config: Mapping[str, Any]) -> None:
-    """Run the bundle's ``training`` on a merged config.
+    """Run the bundle's ``training`` on a merged config, see `run_bundle`."""
+    run_bundle("training" if "training" in config else "run", config)
+
+
+def run_bundle(run_id: str, config: Mapping[str, Any]) -> None:
+    """Run a merged config of the bundle.
+
+    Args:
+        run_id: what to run, ``training`` or ``evaluating``.
+        config: references and expressions as text.
 
     Raises:
         KneeSynthError: the refusal behind whatever MONAI raised, with its own exit code.
@@ -189,13 +212,13 @@ def run_training(config: Mapping[str, Any]) -> None:
     if Path(str(complete.get("bundle_root", ""))).resolve() != folder.parent:
         complete["bundle_root"] = str(folder.parent)  # called from elsewhere than the repository root
     with tempfile.TemporaryDirectory(prefix="kneesynth-") as scratch:
-        merged = Path(scratch) / "train.yaml"
+        merged = Path(scratch) / "config.yaml"
         merged.write_text(yaml.safe_dump(complete, sort_keys=False), encoding="utf-8")
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="parsing config_file", category=UserWarning)
                 run(
-                    run_id="training" if "training" in complete else "run",
+                    run_id=run_id,
                     config_file=str(merged),
                     meta_file=str(folder / "metadata.json"),
                     logging_file=str(folder / "logging.conf"),
@@ -204,7 +227,7 @@ def run_training(config: Mapping[str, Any]) -> None:
             typer.echo("kneesynth: interrupted; the epochs that were finished are kept: go on with --resume", err=True)
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
-            refusal = refusal_behind(error, "training")
+            refusal = refusal_behind(error, run_id)
             if refusal is error:
                 raise
             raise refusal from None

@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Augmentation of a registered pair: the same geometry and shading for both contrasts."""
+"""Augmentation of a registered pair: the same geometry and shading for both contrasts, the gain for the input alone.
+
+The target of a synthesis is the other contrast on the source's grid *with the source's coil shading*: nothing in the
+source tells what another coil would have seen. So extra shading is part of the place, as a rotation is, and both
+contrasts get the same; a network that saw it on the source alone would learn to take shading away. What belongs to one
+image only is its scale, since the bright end of a scan is known but roughly: the gain, of which each contrast draws its
+own, and which the trainer applies to what the network is given and never to a target.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +15,8 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+
+from scripts.inferers import magnification
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,8 @@ class Augmentation:
         flip: chance of a left-right flip.
         shading: largest strength of the extra coil shading (natural logarithm, peak to middle); 0 for none.
         gain: largest relative change of the input's scale, which the targets do not share.
+        least_side: slices whose shorter side has fewer pixels are magnified to so many before the crop, as
+            `scripts.inferers.SliceStackInferer` does before the network; 0 never.
     """
 
     size: tuple[int, int] = (160, 160)
@@ -31,6 +42,7 @@ class Augmentation:
     flip: float = 0.5
     shading: float = 0.8
     gain: float = 0.08
+    least_side: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,7 @@ def draw_augmentation(ranges: Augmentation, shape: tuple[int, int], generator: t
 
     height, width = ranges.size
     zoom = math.exp(uniform(math.log(ranges.zoom[0]), math.log(ranges.zoom[1])))
+    zoom *= magnification(shape, ranges.least_side)
     angle = uniform(-ranges.rotation, ranges.rotation)
     mirror = -1.0 if uniform(0, 1) < ranges.flip else 1.0
     # A crop of the magnified slice: its half extents as shares of the slice, its centre within what is left.
@@ -76,20 +89,21 @@ def draw_augmentation(ranges: Augmentation, shape: tuple[int, int], generator: t
     return Draw((height, width), matrix, (tilt, lobes, strength), gain)
 
 
-def apply_augmentation(drawn: Draw, pair: torch.Tensor, where: int) -> torch.Tensor:
-    """Cut one slice out of an acquired pair with a drawn augmentation.
+def apply_augmentation(drawn: Draw, pair: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
+    """Cut a crop out of one slice of an acquired pair with a drawn augmentation.
 
     Args:
         drawn: the draw.
-        pair: both contrasts, ``(2, D, H, W)``, each on its own fixed scale.
-        where: which slice.
+        pair: the slice of both contrasts, ``(2, H, W)``, each on its own fixed scale.
+        coarse: every eighth row and column of the whole volumes, ``(2, D, h, w)``, from which the shaded volumes'
+            bright ends are told.
 
     Returns:
         The slices ``(2, h, w)`` float32, rescaled so that 1.0 is again the bright end of the shaded volume.
     """
     grid = F.affine_grid(drawn.matrix[None], [1, 2, *drawn.size], align_corners=False)
-    slices = F.grid_sample(pair[None, :, where].float(), grid, align_corners=False, padding_mode="zeros")[0]
-    return slices * _shading(drawn.shading, grid[0]) / _new_bright_end(drawn.shading, pair)[:, None, None]
+    slices = F.grid_sample(pair[None].float(), grid, align_corners=False, padding_mode="zeros")[0]
+    return slices * _shading(drawn.shading, grid[0]) / _new_bright_end(drawn.shading, coarse)[:, None, None]
 
 
 def _shading(shading: tuple[torch.Tensor, torch.Tensor, torch.Tensor], grid: torch.Tensor) -> torch.Tensor:
@@ -101,9 +115,9 @@ def _shading(shading: tuple[torch.Tensor, torch.Tensor, torch.Tensor], grid: tor
     return logarithm.exp()
 
 
-def _new_bright_end(shading: tuple[torch.Tensor, torch.Tensor, torch.Tensor], pair: torch.Tensor) -> torch.Tensor:
-    """99.5th percentile of the shaded volume in the body, per contrast ``(2,)``, from every eighth voxel."""
-    coarse = pair[:, ::2, ::8, ::8].float()
+def _new_bright_end(shading: tuple[torch.Tensor, torch.Tensor, torch.Tensor], coarse: torch.Tensor) -> torch.Tensor:
+    """99.5th percentile of the shaded volume in the body, per contrast ``(2,)``, from every other slice."""
+    coarse = coarse[:, ::2].float()
     y, x = (torch.linspace(-1, 1, size) for size in coarse.shape[-2:])
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
     shaded = (coarse * _shading(shading, grid)).flatten(1)

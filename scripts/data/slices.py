@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.utils import convert_to_tensor
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from scripts.data.augmentation import Augmentation, apply_augmentation, draw_augmentation
+from scripts.data.prepared_pairs import PreparedPairs
 from scripts.simulation.brightness import Probe
 from scripts.simulation.cohort import read_maps
 from scripts.simulation.maps import TissueMaps
@@ -31,6 +31,8 @@ def training_slices(
     seed: int = 0,
     device: torch.device | str = "cpu",
     noisy_targets: bool = False,
+    cache_dir: str | None = None,
+    loading: str = "streamed",
 ) -> RandomSlices:
     """The slices of a run's training data: simulated anew where the data are tissue maps, else cut from the pairs.
 
@@ -42,10 +44,12 @@ def training_slices(
         seed: with the epoch and the index it decides everything that is random.
         device: where simulated slices are computed; the GPU that trains, if no worker processes prepare batches.
         noisy_targets: leave the noise in the targets of simulated slices, as in acquired ones.
+        cache_dir: where preprocessed pairs are kept; None keeps them in memory alone.
+        loading: of pairs, ``streamed`` from there or ``resident`` in memory.
     """
     if data and "maps" in data[0]:
         return SimulatedSlices(data, augmentation, samples, seed, device, noisy_targets)
-    return PairedSlices(data, transform, augmentation, samples, seed)
+    return PairedSlices(data, transform, augmentation, samples, seed, cache_dir, loading)
 
 
 class RandomSlices(Dataset[Item]):
@@ -100,14 +104,16 @@ class RandomSlices(Dataset[Item]):
 
 
 class PairedSlices(RandomSlices):
-    """Augmented slices of acquired pairs, preprocessed once and held in memory.
+    """Augmented slices of acquired pairs, each preprocessed once.
 
     Args:
-        data: items with ``image`` and ``label``.
+        data: items with ``image`` and ``label``, and ``slices`` where the two have to be matched.
         transform: preprocessing of one item; runs once per item, at first use.
         augmentation: ranges of the augmentation.
         samples: slices per epoch.
         seed: with the epoch and the index it decides everything that is random.
+        cache_dir: where preprocessed pairs are kept; None keeps them in memory alone.
+        loading: ``streamed`` from there, or ``resident`` in memory; the slices are the same bit by bit.
     """
 
     def __init__(
@@ -117,33 +123,25 @@ class PairedSlices(RandomSlices):
         augmentation: Augmentation,
         samples: int,
         seed: int = 0,
+        cache_dir: str | None = None,
+        loading: str = "streamed",
     ) -> None:
         super().__init__(data, augmentation, samples, seed)
-        self.transform = transform
-        self._volumes: dict[int, Tensor] = {}
+        self.pairs = PreparedPairs(self.data, transform, cache_dir, loading)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, and load what is to be resident: worker processes are forked after this, and share it."""
+        super().set_epoch(epoch)
+        self.pairs.load_all()
 
     def _items(self, seeds: Sequence[int]) -> list[Item]:
         return [self._item(torch.Generator().manual_seed(seed)) for seed in seeds]
 
     def _item(self, generator: torch.Generator) -> Item:
         which = self._draw_patient(generator)
-        pair = self._pair(which)  # (2, D, H, W)
-        where = _draw_slice(pair[0, :, ::8, ::8], generator)
+        pair, coarse, where = self.pairs.read(which, lambda coarse: _draw_slice(coarse[0], generator))
         drawn = draw_augmentation(self.augmentation, (pair.shape[-2], pair.shape[-1]), generator)
-        slices = apply_augmentation(drawn, pair, where)
-        return _item(slices, drawn.gain, which, where)
-
-    def _pair(self, which: int) -> Tensor:
-        if which not in self._volumes:
-            item = self.transform({key: self.data[which][key] for key in ("image", "label")})
-            image, label = torch.as_tensor(item["image"]), torch.as_tensor(item["label"])
-            if image.shape != label.shape:
-                raise ValueError(
-                    f"Pair {which}: PD has shape {tuple(image.shape[1:])} and PDFS {tuple(label.shape[1:])}; need one "
-                    "grid. Register and resample the pair first."
-                )
-            self._volumes[which] = convert_to_tensor(torch.cat((image, label)), dtype=torch.float16, track_meta=False)
-        return self._volumes[which]
+        return _item(apply_augmentation(drawn, pair, coarse), drawn.gain, which, where)
 
 
 class SimulatedSlices(RandomSlices):

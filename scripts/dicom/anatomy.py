@@ -87,9 +87,9 @@ def body_part(facts: AnatomyFacts) -> tuple[str, tuple[str, ...]]:
         evidence = [f"{source} is {part}" if part != OTHER else f"{source} names no part that is known here"]
         if said and said != _named_part(part.lower()) and (said == KNEE) != (part == KNEE) and _is_part(part):
             evidence.append(f"the description says {said.lower()}; the coded attribute is taken")
-        elif said == KNEE and not _is_part(part):
-            part = KNEE  # EXTREMITY, LEG, JOINT: the words are only more exact
-            evidence.append("the description says knee")
+        elif said and not _is_part(part) and (said == KNEE or part != OTHER):
+            part = said  # EXTREMITY, LEG, JOINT: the words are only more exact
+            evidence.append(f"the description says {said.lower()}")
         return part, tuple(evidence)
     return said, (f"the description says {said.lower()}",) if said else ()
 

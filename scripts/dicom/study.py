@@ -7,10 +7,10 @@ manufacturer are how `index` knows them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _DATE = "19000101"
 _TIME = "000000"
+_MARKS = frozenset({"SyntheticData", "Manufacturer", "ImageType"})
 _TOP = 3000
 """Stored value of a series' 99.9th percentile: within 12 bits with room for the brightest voxels."""
 
@@ -43,6 +44,8 @@ class SimulatedSeries:
         fat_suppressed: writes ScanOptions FS.
         localizer: writes ImageType LOCALIZER.
         laterality: "L", "R", or "" where the side is not known.
+        header: attributes by keyword that are written instead of what the above says, as other sites write them; None
+            leaves one out. What marks a study as simulated stays as it is.
     """
 
     array: np.ndarray
@@ -56,6 +59,12 @@ class SimulatedSeries:
     fat_suppressed: bool
     localizer: bool = False
     laterality: str = ""
+    header: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        patient = str(self.header.get("PatientID", identity.SIMULATED_PATIENT_PREFIX))
+        if _MARKS & set(self.header) or not patient.startswith(identity.SIMULATED_PATIENT_PREFIX):
+            raise ValueError("A simulated series stays marked as one; leave its marks and the form of its PatientID.")
 
 
 def write_simulated_study(folder: Path, series: Sequence[SimulatedSeries], number: int) -> list[Path]:
@@ -94,6 +103,7 @@ def _instances(series: SimulatedSeries, number: int, ordinal: int, study_uid: st
         dataset.InstanceNumber = index + 1
         set_pixels(dataset, pixels)
         set_window(dataset, 0.5 * _TOP, _TOP)
+        _replace(dataset, series.header)
         datasets.append(dataset)
     return datasets
 
@@ -151,6 +161,14 @@ def _fill_geometry(dataset: Dataset, series: SimulatedSeries, index: int) -> Non
     dataset.PixelSpacing = _decimal([spacing[1], spacing[2]])
     dataset.SliceThickness = _decimal([spacing[0]])[0]
     dataset.SpacingBetweenSlices = _decimal([spacing[0]])[0]
+
+
+def _replace(dataset: Dataset, header: Mapping[str, Any]) -> None:
+    for keyword, value in header.items():
+        if value is not None:
+            setattr(dataset, keyword, value)
+        elif keyword in dataset:
+            delattr(dataset, keyword)
 
 
 def _decimal(values: Sequence[float] | np.ndarray) -> list[str]:

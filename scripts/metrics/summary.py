@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From one row per patient to the summary: means, bootstrap intervals over patients, paired gains over baselines."""
+"""From one row per image to the summary: means, bootstrap intervals over patients, paired gains over baselines."""
 
 from __future__ import annotations
 
@@ -10,20 +10,28 @@ import torch
 from torch import Tensor
 
 from scripts.metrics.image import HIGHER_IS_BETTER
+from scripts.metrics.tables import Table, one_kind, plain
 
 RESAMPLES = 10_000
 LEVEL = 0.95
 PAIRED = ("psnr", "ssim")
 """The scores whose paired gain over a baseline is tabled."""
+SIMULATED, NOT_OURS = "simulated", "user's"
+"""The two kinds of data."""
+AS_STORED, GAIN_MATCHED = "as stored", "gain matched"
+"""The two scalings of a prediction."""
+AS_GIVEN, BY_MANIFEST, RIGID = "as given", "registered by the manifest", "registered rigidly to the source"
+"""What moved the target: nothing, or what; never was it moved towards a prediction."""
 
-_SIGNIFICANT = 6
 _TITLES: Mapping[str, str] = {"psnr": "PSNR dB", "ssim": "SSIM", "mae": "MAE", "nmse": "NMSE"}
 _DIGITS: Mapping[str, int] = {"psnr": 2, "ssim": 3, "mae": 4, "nmse": 4}
+_WAY = ("protocol", "direction", "reference", "registration")
+"""What one table has in common."""
 
 
 @dataclass(frozen=True)
 class CaseScore:
-    """The scores of one patient under one way of measuring.
+    """The scores of one image under one way of measuring.
 
     Attributes:
         data: what kind of data the patient is of: ``simulated`` or ``user's``.
@@ -31,9 +39,12 @@ class CaseScore:
         direction: for example ``PD to PDFS``.
         method: ``model`` or the name of a baseline.
         reference: ``clean`` (noise-free target, simulation only) or ``noisy`` (the target as acquired).
-        protocol: ``as stored`` or ``gain matched``.
+        scaling: ``as stored`` or ``gain matched``.
         scores: score by name, keys as in ``HIGHER_IS_BETTER``.
         gain: the factor that was applied; 1 as stored.
+        protocol: name of a `scripts.metrics.protocols.Protocol`.
+        registration: ``as given``, or what moved the target onto the source; never onto the prediction.
+        case: tells several images of one patient apart.
     """
 
     data: str
@@ -41,15 +52,25 @@ class CaseScore:
     direction: str
     method: str
     reference: str
-    protocol: str
+    scaling: str
     scores: Mapping[str, float]
     gain: float
+    protocol: str = "ours"
+    registration: str = AS_GIVEN
+    case: str = ""
 
     def as_row(self) -> dict[str, str]:
         """The row of ``metrics.csv``."""
-        names = ("data", "patient", "direction", "method", "reference", "protocol")
+        names = ("data", "protocol", "patient", "case", "direction", "method", "reference", "registration", "scaling")
         numbers = {name: self.scores[name] for name in HIGHER_IS_BETTER} | {"gain": self.gain}
-        return {name: getattr(self, name) for name in names} | {name: _plain(value) for name, value in numbers.items()}
+        return {name: getattr(self, name) for name in names} | {name: plain(value) for name, value in numbers.items()}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, str]) -> CaseScore:
+        """What `as_row` gave, to the digits that a file keeps."""
+        names = ("data", "protocol", "patient", "case", "direction", "method", "reference", "registration", "scaling")
+        scores = {name: float(row[name]) for name in HIGHER_IS_BETTER}
+        return cls(**{name: row[name] for name in names}, scores=scores, gain=float(row["gain"]))
 
 
 @dataclass(frozen=True)
@@ -72,32 +93,34 @@ class MethodSummary:
     """One line of the summary: a method under one way of measuring.
 
     Attributes:
-        data: as in :class:`CaseScore`, several joined by ``and``.
-        direction: as in :class:`CaseScore`; so are ``method``, ``reference`` and ``protocol``.
+        data: as in :class:`CaseScore`; so are ``protocol``, ``direction``, ``method``, ``reference``, ``registration``
+            and ``scaling``.
         patients: how many.
         scores: estimate by score name.
         gains: per baseline name, estimate of the paired difference ``method - baseline`` by score name (``PAIRED``).
     """
 
     data: str
+    protocol: str
     direction: str
     method: str
     reference: str
-    protocol: str
+    registration: str
+    scaling: str
     patients: int
     scores: Mapping[str, Estimate]
     gains: Mapping[str, Mapping[str, Estimate]]
 
     def as_row(self) -> dict[str, str]:
         """The row of ``summary.csv``."""
-        row = {name: getattr(self, name) for name in ("data", "direction", "method", "reference", "protocol")}
-        row["patients"] = str(self.patients)
+        names = ("data", "protocol", "direction", "method", "reference", "registration", "scaling")
+        row = {name: getattr(self, name) for name in names} | {"patients": str(self.patients)}
         columns = {name: self.scores[name] for name in HIGHER_IS_BETTER}
         for baseline, gains in self.gains.items():
             columns |= {f"{name}_gain_over_{baseline.replace(' ', '_')}": gains[name] for name in PAIRED}
         for name, estimate in columns.items():
-            row[name] = _plain(estimate.mean)
-            row |= {f"{name}_low": _plain(estimate.low), f"{name}_high": _plain(estimate.high)}
+            row[name] = plain(estimate.mean)
+            row |= {f"{name}_low": plain(estimate.low), f"{name}_high": plain(estimate.high)}
         return row
 
 
@@ -135,13 +158,25 @@ def bootstrap_mean(values: Tensor, seed: int = 0, resamples: int = RESAMPLES, le
     return Estimate(mean, low, high)
 
 
+def over_patients(values: Mapping[str, Sequence[float]], seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+    """Mean over patients with its interval; a patient counts once, with the mean of what it has.
+
+    Args:
+        values: one or more numbers by patient: of several planes, say, or of several lesions.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
+    """
+    means = [sum(one) / len(one) for one in values.values()]
+    return bootstrap_mean(torch.tensor(means, dtype=torch.float64), seed, resamples)
+
+
 def summarise(
     cases: Iterable[CaseScore], baselines: Sequence[str], seed: int = 0, resamples: int = RESAMPLES
 ) -> list[MethodSummary]:
-    """One line per direction, reference, protocol and method, in the order of first appearance.
+    """One line per way of measuring and method, in the order of first appearance.
 
     Args:
-        cases: the per-patient rows.
+        cases: the rows, of one kind of data.
         baselines: methods over which each method's paired gain is given.
         seed: of the bootstrap.
         resamples: of the bootstrap.
@@ -150,76 +185,91 @@ def summarise(
         The lines of the table.
 
     Raises:
-        ValueError: where a patient was scored twice, or a baseline was not scored on the same patients.
+        UsageError: for rows of simulated and of acquired data.
+        ValueError: where an image was scored twice, or a baseline was not scored on the same images.
     """
-    groups: dict[tuple[str, str, str, str], dict[str, CaseScore]] = {}
+    cases = list(cases)
+    if not cases:
+        return []
+    data = one_kind(case.data for case in cases)
+    groups: dict[tuple[str, ...], dict[tuple[str, str], CaseScore]] = {}
     for case in cases:
-        group = groups.setdefault((case.direction, case.reference, case.protocol, case.method), {})
-        if case.patient in group:
+        key = (*(getattr(case, name) for name in _WAY), case.scaling, case.method)
+        group = groups.setdefault(key, {})
+        if (case.patient, case.case) in group:
             raise ValueError(
                 f"a patient was scored twice ({case.direction}, {case.method}): patient keys must be unique"
             )
-        group[case.patient] = case
+        group[case.patient, case.case] = case
 
-    def estimate(values: list[float]) -> Estimate:
-        return bootstrap_mean(torch.tensor(values, dtype=torch.float64), seed, resamples)
+    def estimate(values: Iterable[tuple[str, float]]) -> Estimate:
+        of_patients: dict[str, list[float]] = {}
+        for patient, value in values:
+            of_patients.setdefault(patient, []).append(value)
+        return over_patients(of_patients, seed, resamples)
 
     lines = []
-    for (direction, reference, protocol, method), group in groups.items():
+    for (protocol, direction, reference, registration, scaling, method), group in groups.items():
         gains: dict[str, dict[str, Estimate]] = {}
         for baseline in baselines:
-            other = groups.get((direction, reference, protocol, baseline), {})
+            other = groups.get((protocol, direction, reference, registration, scaling, baseline), {})
             if other.keys() != group.keys():
                 raise ValueError(f"'{method}' and '{baseline}' were scored on different patients ({direction})")
             gains[baseline] = {
-                name: estimate([case.scores[name] - other[patient].scores[name] for patient, case in group.items()])
+                name: estimate(
+                    (case.patient, case.scores[name] - other[key].scores[name]) for key, case in group.items()
+                )
                 for name in PAIRED
             }
         members = list(group.values())
         lines.append(
             MethodSummary(
-                data=" and ".join(sorted({case.data for case in members})),
+                data=data,
+                protocol=protocol,
                 direction=direction,
                 method=method,
                 reference=reference,
-                protocol=protocol,
-                patients=len(members),
-                scores={name: estimate([case.scores[name] for case in members]) for name in HIGHER_IS_BETTER},
+                registration=registration,
+                scaling=scaling,
+                patients=len({case.patient for case in members}),
+                scores={n: estimate((case.patient, case.scores[n]) for case in members) for n in HIGHER_IS_BETTER},
                 gains=gains,
             )
         )
     return lines
 
 
-def to_markdown(lines: Sequence[MethodSummary]) -> str:
-    """The summary as Markdown: one table per direction and reference, headed by the kind of data it was measured on."""
-    blocks = []
-    for direction, reference in dict.fromkeys((line.direction, line.reference) for line in lines):
-        part = [line for line in lines if (line.direction, line.reference) == (direction, reference)]
-        first = part[0]
-        patients = "1 patient" if first.patients == 1 else f"{first.patients} patients"
-        head = [f"{first.data} data, {patients}", "gain", *(_TITLES[name] for name in HIGHER_IS_BETTER)]
-        head += [f"{_TITLES[name]} over {baseline}" for baseline in first.gains for name in PAIRED]
-        title = f"### {first.data.capitalize()} data: {direction}, against the {reference} target"
-        blocks.append(f"{title}\n\n{_table([head, *map(_cells, part)])}")
-    return "\n\n".join(blocks) + "\n"
+def score_tables(lines: Sequence[MethodSummary]) -> list[Table]:
+    """The summary as tables: one per protocol, direction, reference and registration, all on one kind of data.
+
+    Raises:
+        UsageError: for lines of simulated and of acquired data.
+    """
+    if not lines:
+        return []
+    data = one_kind(line.data for line in lines)
+    tables = []
+    for way in dict.fromkeys(tuple(getattr(line, name) for name in _WAY) for line in lines):
+        part = [line for line in lines if tuple(getattr(line, name) for name in _WAY) == way]
+        protocol, direction, reference, registration = way
+        head = [f"{data} data, {counted(part[0].patients)}", "scaling", *(_TITLES[name] for name in HIGHER_IS_BETTER)]
+        head += [f"{_TITLES[name]} over {baseline}" for baseline in part[0].gains for name in PAIRED]
+        title = (
+            f"{data.capitalize()} data: {direction}, against the {reference} target {registration}, protocol {protocol}"
+        )
+        tables.append(Table(title, tuple(head), tuple(_cells(line) for line in part)))
+    return tables
 
 
-def _cells(line: MethodSummary) -> list[str]:
-    cells = [line.method, line.protocol]
+def counted(patients: int) -> str:
+    """``1 patient``, ``2 patients``."""
+    return "1 patient" if patients == 1 else f"{patients} patients"
+
+
+def _cells(line: MethodSummary) -> tuple[str, ...]:
+    cells = [line.method, line.scaling]
     cells += [line.scores[name].text(_DIGITS[name]) for name in HIGHER_IS_BETTER]
     for baseline, gains in line.gains.items():
         own = line.method == baseline
         cells += ["" if own else gains[name].text(_DIGITS[name], signed=True) for name in PAIRED]
-    return cells
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns also line up in a log; the first row is the head."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    text = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-    return "\n".join([text[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *text[1:]])
-
-
-def _plain(value: float) -> str:
-    return f"{value:.{_SIGNIFICANT}g}"
+    return tuple(cells)

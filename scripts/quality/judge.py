@@ -124,8 +124,8 @@ def _refusal(name: str, value: float, least: Range) -> Refusal:
 def _warning(name: str, value: float, expected: Range, contrast: str) -> str:
     if name in ("snr", "snr_in_body"):
         return (
-            f"The scan is noisy (bright tissue is {value:.0f} times the noise, and {expected.low:g} times in what the "
-            "model learnt from): small structures of the synthesis may be made up."
+            f"The scan is noisy (bright tissue is {value:.0f} times the noise, and at least {expected.low:g} times in "
+            "what is usual): small structures of the synthesis may be made up."
         )
     if name == "polarity":
         looks, other = ("suppressed", "PDFS") if contrast == "PD" else ("not suppressed", "PD")

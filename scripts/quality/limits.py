@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from scripts.errors import UsageError
+
 FILE = Path(__file__).with_name("ranges.yaml")
 
 
@@ -51,16 +53,29 @@ def shipped_limits() -> Limits:
 
 
 def read_limits(path: Path) -> Limits:
-    """Read a file of limits."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return Limits(
-        trained=_ranges(content["trained"]),
-        warned={contrast: _ranges(one) for contrast, one in content["warned"].items()},
-        refused={contrast: _ranges(one) for contrast, one in content["refused"].items()},
-        preset=str(content.get("preset", "")),
-        found_on=content.get("found_on", {}),
-    )
+    """Read a file of limits.
+
+    Raises:
+        UsageError: it is missing, or is no file of limits.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Limits(
+            trained=_ranges(content["trained"]),
+            warned={contrast: _ranges(one) for contrast, one in content["warned"].items()},
+            refused={contrast: _ranges(one) for contrast, one in content["refused"].items()},
+            preset=str(content.get("preset", "")),
+            found_on=content.get("found_on", {}),
+        )
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            f"{path.name}: no ranges of the gate ({type(error).__name__}); need what kneesynth commission writes; "
+            "check the path"
+        ) from error
 
 
 def _ranges(content: Mapping[str, Any]) -> dict[str, Range]:
-    return {name: Range(low, high) for name, (low, high) in content.items()}
+    def end(value: Any) -> float | None:
+        return None if value is None else float(value)
+
+    return {name: Range(end(low), end(high)) for name, (low, high) in content.items()}

@@ -9,16 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
-import multiprocessing.connection
 import os
 import shutil
-import signal
 import socket
-import threading
 import zipfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +26,7 @@ from scripts.simulation.maps import TissueMaps
 from scripts.simulation.preset import load_preset, preset_hash
 from scripts.simulation.records import as_plain
 from scripts.simulation.study import CONTRASTS, SIMULATOR_VERSION, draw_study, map_study, simulate_study
+from scripts.workers import results_of
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +108,7 @@ def simulated_cohort(
         try:
             root.mkdir(parents=True, exist_ok=True)
             _clear_debris(root)
-            for done, _ in enumerate(_make(missing, workers or os.cpu_count() or 1), 1):
+            for done, _ in enumerate(results_of(_make_patient, missing, workers or os.cpu_count() or 1), 1):
                 if done % 10 == 0 or done == len(missing):
                     logger.info("Simulated %d of %d knees", done, len(missing))
         except OSError as error:
@@ -134,38 +130,6 @@ def read_maps(path: Path) -> tuple[TissueMaps, Probe]:
     nothing = torch.zeros((), dtype=torch.uint8).expand(compartment.shape[1:])
     maps = TissueMaps(compartment, share, nothing, nothing, content["affine_lps"].clone())
     return maps, Probe(content["probe_shares"].clone(), content["probe_points"].clone())
-
-
-def _make(jobs: list[_Job], workers: int) -> Iterator[None]:
-    if workers == 1 or len(jobs) == 1:
-        yield from map(_make_patient, jobs)
-        return
-    before = set(multiprocessing.active_children())
-    # A forked child inherits torch's locked thread pool, so the workers start afresh.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_follow_the_parent)
-    try:
-        for future in as_completed([pool.submit(_make_patient, job) for job in jobs]):
-            yield future.result()
-    except BaseException:  # an interrupt, or one job's failure: what the others have half done is worth nothing
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - before:
-            child.terminate()
-        raise
-    pool.shutdown()
-
-
-def _follow_the_parent() -> None:
-    """Leave interrupts to the parent, and end when it ends: a killed parent cannot tell its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_after(sentinel: int) -> None:
-    multiprocessing.connection.wait([sentinel])
-    os._exit(1)
 
 
 def _make_patient(job: _Job) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,27 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
         DecodeError: not NIfTI, truncated, not three-dimensional, not real numbers, too large, or not finite.
         GeometryError: no orientation (sform and qform both unset), or an affine that is singular or sheared.
     """
+    image, shape, affine = open_nifti(path)
+    try:
+        voxels = np.asanyarray(image.dataobj).astype(np.float32, copy=False).reshape(shape)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise DecodeError(f"{path.name}: voxels cut short or damaged; need the whole file; copy it again") from error
+    if not np.isfinite(voxels).all():
+        raise DecodeError(
+            f"{path.name}: NaN or infinite voxels; need finite intensities; replace them before synthesis"
+        )
+    return voxels, affine
+
+
+def open_nifti(path: Path) -> tuple[Any, tuple[int, int, int], np.ndarray]:
+    """Read the header of a three-dimensional volume, and no voxel.
+
+    Returns:
+        The image of nibabel, its shape without a fourth axis of length one, and the affine as of `read_nifti`.
+
+    Raises:
+        DecodeError, GeometryError: as `read_nifti`, for what a header tells.
+    """
     import nibabel
 
     try:
@@ -51,16 +73,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise DecodeError(f"{path.name}: {type(image).__name__}; need NIfTI-1 or NIfTI-2; convert it")
     shape = image.shape[:3] if len(image.shape) == 4 and image.shape[3] == 1 else image.shape
     _check_size(path.name, shape, image.get_data_dtype())
-    affine = _affine(path.name, image)
-    try:
-        voxels = np.asanyarray(image.dataobj).astype(np.float32, copy=False).reshape(shape)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DecodeError(f"{path.name}: voxels cut short or damaged; need the whole file; copy it again") from error
-    if not np.isfinite(voxels).all():
-        raise DecodeError(
-            f"{path.name}: NaN or infinite voxels; need finite intensities; replace them before synthesis"
-        )
-    return voxels, affine
+    return image, (shape[0], shape[1], shape[2]), _affine(path.name, image)
 
 
 def _check_size(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:

@@ -28,11 +28,16 @@ class OrderPair(Transform):
         """Order one pair, paths or images.
 
         Raises:
-            UsageError: an unknown contrast.
+            UsageError: an unknown contrast, or a pair of a manifest that says which slice of the second lies where.
         """
         if self.target not in self.contrasts:
             needed = " or ".join(self.contrasts)
             raise UsageError(f"target_contrast {self.target!r} of the labels: unknown; need {needed}; correct it")
         if self.target == self.contrasts[1]:
             return dict(data)
+        if "slices" in data:
+            raise UsageError(
+                f"target_contrast {self.target!r} with a manifest whose slices lead from {self.contrasts[0]} to "
+                f"{self.contrasts[1]}; need {self.contrasts[1]}; correct it"
+            )
         return dict(data) | {"image": data["label"], "label": data["image"]}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform
 
 from scripts.quality.judge import Judgement, judge
+from scripts.quality.limits import Limits, read_limits, shipped_limits
 from scripts.quality.measure import measure
 from scripts.transforms.orientation import display_plane
 
@@ -32,11 +34,13 @@ class MeasureQualityd(MapTransform):
 
     Args:
         keys: normalised volumes, ``(1, slices, rows, columns)`` in display orientation.
+        limits: file of a site's own ranges, see `scripts.quality.limits`; None for those of the weights.
         allow_missing_keys: skip keys that are not there.
     """
 
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False) -> None:
+    def __init__(self, keys: KeysCollection, limits: str | None = None, allow_missing_keys: bool = False) -> None:
         super().__init__(keys, allow_missing_keys)
+        self.limits = shipped_limits() if limits is None else read_limits(Path(limits))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Measure each key."""
@@ -44,7 +48,7 @@ class MeasureQualityd(MapTransform):
         for key in self.key_iterator(out):
             if isinstance(out[key], MetaTensor):  # without an affine nothing is known of its size
                 result = out["result"]
-                judgement = judgement_of(out[key], result["source_contrast"])
+                judgement = judgement_of(out[key], result["source_contrast"], self.limits)
                 quality = judgement.as_dict()
                 for line in lines_of(quality):
                     logger.warning(line)
@@ -60,14 +64,14 @@ def without_measures(preprocessing: Callable[..., dict[str, Any]]) -> Callable[.
     return Compose([one for one in preprocessing.transforms if not isinstance(one, MeasureQualityd)])
 
 
-def judgement_of(image: MetaTensor, contrast: str) -> Judgement:
-    """Measure and judge one preprocessed volume ``(1, slices, rows, columns)``."""
+def judgement_of(image: MetaTensor, contrast: str, limits: Limits | None = None) -> Judgement:
+    """Measure and judge one preprocessed volume ``(1, slices, rows, columns)``, by the weights' limits or others."""
     affine = image.affine.detach().cpu().numpy()
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     spacing = (float(sizes[0]), float(sizes[1]), float(sizes[2]))
     voxels = torch.as_tensor(image)[0].detach().cpu()
     plain = voxels.as_tensor() if isinstance(voxels, MetaTensor) else voxels
-    return judge(measure(plain, spacing, display_plane(affine, 0)), contrast, spacing)
+    return judge(measure(plain, spacing, display_plane(affine, 0)), contrast, spacing, limits)
 
 
 def lines_of(quality: Mapping[str, Any]) -> list[str]:

@@ -63,7 +63,7 @@ class LoadKneeSeries(Transform):
                 return _from_nifti(path)
             if path.suffix == ".pt":
                 return _from_cohort(path)
-            stack = self._stack([path])
+            stack = self.find_stack([path])
             volume = _from_dicom(stack.files)
             volume.meta["contrast"] = stack.contrast
             return volume
@@ -72,7 +72,13 @@ class LoadKneeSeries(Transform):
             return _from_nifti(files[0])
         return _from_dicom(files)
 
-    def _stack(self, paths: Sequence[Path]) -> Stack:
+    def find_stack(self, paths: Sequence[Path]) -> Stack:
+        """The one stack below some paths that can be used.
+
+        Raises:
+            SourceError: nothing there, or several stacks and no ``series``.
+            KneeSynthError: what the stack is refused for.
+        """
         from scripts.dicom.index import index_series
 
         stacks = index_series(paths)

@@ -165,7 +165,7 @@ def test_bad_input_has_its_code_one_line_and_an_untouched_folder(
     class Reached(Exception):
         """The model would be loaded now."""
 
-    def reach(*arguments: object) -> None:
+    def reach(*arguments: object, **named: object) -> None:
         raise Reached
 
     monkeypatch.setattr("scripts.synthesis.run.load_model", reach)

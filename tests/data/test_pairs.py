@@ -151,3 +151,61 @@ def test_a_fingerprint_follows_the_data_and_holds_no_name(tmp_path: Path) -> Non
     after = fingerprint(pairs(str(tmp_path), "", "training", {}, ALL))
     assert before["sha256"] != after["sha256"]
     assert set(before) == {"pairs", "sha256"}
+
+
+def manifest_of(root: Path, entries: list[dict[str, object]]) -> Path:
+    for entry in entries:
+        for key in ("image", "label"):
+            names = entry[key] if isinstance(entry[key], list) else [entry[key]]
+            for name in names:
+                touch(root / str(name))
+    path = root / "pairs.json"
+    refused = [{"patient": "r", "image": "r/1.nii", "label": "r/2.nii", "reason": "other_patient", "words": "another"}]
+    path.write_text(json.dumps({"kind": "knee pairs", "version": 1, "pairs": entries, "refused": refused}))
+    return path
+
+
+def entry_of(patient: str, section: str, **more: object) -> dict[str, object]:
+    return {"patient": patient, "section": section, "image": f"{patient}/1.nii", "label": f"{patient}/2.nii"} | more
+
+
+def test_files_of_stacks_and_slices_come_through(tmp_path: Path) -> None:
+    rows = [[0, 1, 0.5, -0.25, 0.01], [1, 2, 0.5, -0.25, 0.01]]
+    stack = {"image": ["a/1.dcm", "a/2.dcm"], "label": ["b/1.dcm"], "slices": rows}
+    path = manifest_of(tmp_path, [entry_of("a", "test", **stack)])
+    (item,) = pairs("", str(path), "test", {})
+    assert item["image"] == [str(tmp_path / "a/1.dcm"), str(tmp_path / "a/2.dcm")] and item["slices"] == rows
+    (tmp_path / "a" / "2.dcm").rename(tmp_path / "a" / "moved.dcm")
+    with pytest.raises(UsageError, match=r"first of pair 1.*where it was"):
+        pairs("", str(path), "test", {})
+
+
+def test_a_patient_in_two_sections_is_refused_and_two_spellings_are_warned_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torn = [entry_of("p1", "training"), entry_of("p2", "validation"), entry_of("p1", "test")]
+    with pytest.raises(UsageError, match=r"1 patients in more than one section \(first: p1\)"):
+        pairs("", str(manifest_of(tmp_path, torn)), "training", {})
+    spelt = [entry_of("P001", "training"), entry_of("p-1", "test")]
+    assert len(pairs("", str(manifest_of(tmp_path, spelt)), "training", {})) == 1
+    assert "P001 and p-1 may be one patient" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"section": "later"}, "unknown section"),
+        ({"slices": [[1, 2]]}, "slices of pair 1"),
+        ({"slices": []}, "slices of"),
+    ],
+)
+def test_entries_that_cannot_be_used_are_refused(change: dict[str, object], text: str, tmp_path: Path) -> None:
+    path = manifest_of(tmp_path, [entry_of("a", "training") | change])
+    with pytest.raises(UsageError, match=text):
+        pairs("", str(path), "training", {})
+
+
+def test_an_empty_section_says_how_to_fill_it(tmp_path: Path) -> None:
+    path = manifest_of(tmp_path, [entry_of("a", "training")])
+    with pytest.raises(UsageError, match="none for validation"):
+        pairs("", str(path), "validation", {})

@@ -132,7 +132,7 @@ def test_without_augmentation_a_slice_is_the_volumes_own() -> None:
 def test_geometry_and_shading_are_shared() -> None:
     pair = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1) + 0.2
     drawn = draw_augmentation(replace(FULL, shading=0.9), (40, 40), torch.Generator().manual_seed(1))
-    slices = apply_augmentation(drawn, pair, 1)
+    slices = apply_augmentation(drawn, pair[:, 1], pair[:, :, ::8, ::8])
     torch.testing.assert_close(slices[0], slices[1])
 
 
@@ -144,7 +144,7 @@ def test_shading_keeps_the_bright_end_at_one() -> None:
     ends = []
     for seed in range(4):
         drawn = draw_augmentation(strong, (128, 128), torch.Generator().manual_seed(seed))
-        ends.append(float(torch.quantile(apply_augmentation(drawn, pair, 3), 0.995)))
+        ends.append(float(torch.quantile(apply_augmentation(drawn, pair[:, 3], pair[:, :, ::8, ::8]), 0.995)))
     assert ends == pytest.approx([1] * 4, rel=0.06)
 
 
@@ -156,3 +156,23 @@ def test_pairs_on_different_grids_and_empty_sets_are_refused() -> None:
         _ = data[0]
     with pytest.raises(ValueError, match="empty"):
         training_slices([], lambda item: item, PLAIN, samples=1)
+
+
+def test_the_gain_is_the_inputs_alone_and_shading_the_places() -> None:
+    quiet, loud = acquired(replace(FULL, gain=0.0)), acquired(replace(FULL, gain=0.5))
+    for index in range(8):
+        one, other = quiet[index], loud[index]
+        assert torch.equal(one["image"], other["image"]) and torch.equal(one["label"], other["label"])  # targets
+        assert torch.equal(one["gain"], torch.ones(2)) and not torch.equal(other["gain"], torch.ones(2))
+        assert float(other["gain"][0]) != float(other["gain"][1])  # each contrast draws its own
+
+
+def test_both_contrasts_get_the_same_shading() -> None:
+    generator = torch.Generator().manual_seed(3)
+    pair = torch.rand(2, 5, 64, 64, generator=generator) * 0.2 + 0.6
+    straight = replace(PLAIN, size=(64, 64), shading=1.0)
+    drawn = draw_augmentation(straight, (64, 64), torch.Generator().manual_seed(1))
+    factor = apply_augmentation(drawn, pair[:, 2], pair[:, :, ::8, ::8]) / pair[:, 2]
+    assert float(factor[0].max() / factor[0].min()) > 1.2  # there is shading
+    ratio = factor[0] / factor[1]
+    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio), rtol=1e-4, atol=1e-4)  # but for one scale

@@ -134,6 +134,20 @@ def test_an_unknown_representation_within_a_copied_sequence(
         derive(file, tmp_path / "out", provenance)
 
 
+def test_memory_that_runs_out_is_not_blamed_on_a_file(
+    file: Path, tmp_path: Path, provenance: Provenance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    for place in ("pydicom.dataset.Dataset.save_as", "scripts.dicom.write.derive_image", "scripts.dicom.read._pixels"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, full)
+            with pytest.raises(MemoryError):
+                read_stack([file])
+                derive(file, tmp_path / "out", provenance)
+
+
 def test_an_unknown_representation_of_what_is_looked_at(file: Path) -> None:
     change(file, lambda f: put(f, Element((0x0008, 0x103E), b"LM", b"")))
     assert index_series([file])

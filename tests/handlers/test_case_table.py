@@ -46,7 +46,7 @@ def read(path: Path) -> list[dict[str, str]]:
 def test_each_patient_has_each_row_once_with_the_right_target(tmp_path: Path) -> None:
     run(CaseTable(str(tmp_path), CONTRASTS, resamples=50), [patient(1), patient(2)])
     rows = read(tmp_path / "metrics.csv")
-    keys = [(r["patient"], r["direction"], r["method"], r["reference"], r["protocol"]) for r in rows]
+    keys = [(r["patient"], r["direction"], r["method"], r["reference"], r["scaling"]) for r in rows]
     assert len(set(keys)) == len(keys) == 2 * 2 * 4 * 2 * 2
     found = {key: float(row["psnr"]) for key, row in zip(keys, rows, strict=True)}
     for name in ("p1", "p2"):
@@ -59,7 +59,7 @@ def test_each_patient_has_each_row_once_with_the_right_target(tmp_path: Path) ->
                 mapping = found[name, direction, "intensity mapping", reference, "as stored"]
                 assert mapping > found[name, direction, "copy", reference, "gain matched"]
                 assert mapping > found[name, direction, "histogram match", reference, "gain matched"]
-    assert all(float(row["gain"]) == 1.0 for row in rows if row["protocol"] == "as stored")
+    assert all(float(row["gain"]) == 1.0 for row in rows if row["scaling"] == "as stored")
 
 
 def test_the_intensity_mapping_is_fitted_on_the_reference_it_is_held_against() -> None:
@@ -78,7 +78,7 @@ def test_the_summary_repeats_the_rows(tmp_path: Path, caplog: pytest.LogCaptureF
     rows, lines = read(tmp_path / "metrics.csv"), read(tmp_path / "summary.csv")
     assert len(lines) == 2 * 4 * 2 * 2
     for line in lines:
-        keys = ("direction", "method", "reference", "protocol")
+        keys = ("direction", "method", "reference", "scaling")
         own = [row for row in rows if all(row[key] == line[key] for key in keys)]
         copy = [row for row in rows if all(row[key] == {**line, "method": "copy"}[key] for key in keys)]
         assert line["patients"] == "3" == str(len(own))
@@ -88,7 +88,12 @@ def test_the_summary_repeats_the_rows(tmp_path: Path, caplog: pytest.LogCaptureF
         assert float(line["psnr_gain_over_copy"]) == pytest.approx(gain, rel=1e-3, abs=1e-3)
         assert float(line["psnr_low"]) <= float(line["psnr"]) <= float(line["psnr_high"])
     text = (tmp_path / "summary.md").read_text("utf-8")
-    assert text.count("simulated data, 3 patients") == 4 == text.count("### Simulated data: ")
+    assert text.count("simulated data, 3 patients") == 6 == text.count("### Simulated data: "), (
+        "4 of scores, 2 of measures"
+    )
+    assert text.count("protocol ours") == 7, "a table, or the head, that does not say which protocol measured it"
+    latex = (tmp_path / "summary.tex").read_text("utf-8")
+    assert latex.count("Simulated data: ") == 6 == latex.count("{tabular}{")
     assert f"- weights: {weights}, sha256 {hashlib.sha256(b'weights').hexdigest()[:16]}" in text
     assert "### Simulated data: PD to PDFS, against the clean target" in caplog.text
     assert "p1" not in caplog.text, "a patient's name in the log"

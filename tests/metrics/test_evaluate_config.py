@@ -64,7 +64,7 @@ def test_both_directions_of_the_held_out_knees_are_tabled(tmp_path: Path) -> Non
     assert len(rows) == 2 * 2 * 4 * 2 * 2
     assert {row["patient"] for row in rows} == {"sim-03000000", "sim-03000001"}, "other knees than the held-out ones"
     assert {row["data"] for row in rows} == {"simulated"}
-    psnr = {tuple(row[key] for key in ("patient", "direction", "method", "reference", "protocol")): row for row in rows}
+    psnr = {tuple(row[key] for key in ("patient", "direction", "method", "reference", "scaling")): row for row in rows}
     for patient in ("sim-03000000", "sim-03000001"):
         for direction in ("PD to PDFS", "PDFS to PD"):
             copy, mapping = (
@@ -73,7 +73,7 @@ def test_both_directions_of_the_held_out_knees_are_tabled(tmp_path: Path) -> Non
             )
             assert mapping > copy
     text = (out / "summary.md").read_text("utf-8")
-    assert text.count("simulated data, 2 patients") == 4
+    assert text.count("simulated data, 2 patients") == 6, "4 tables of scores, 2 of measures"
     assert hashlib.sha256(weights.read_bytes()).hexdigest()[:16] in text
 
 

@@ -8,13 +8,15 @@ import math
 import pytest
 import torch
 
-from scripts.metrics.summary import CaseScore, bootstrap_mean, summarise, to_markdown
+from scripts.errors import UsageError
+from scripts.metrics.summary import CaseScore, bootstrap_mean, score_tables, summarise
+from scripts.metrics.tables import to_csv, to_latex, to_markdown
 
 
-def case(patient: str, method: str, psnr: float, data: str = "simulated", protocol: str = "as stored") -> CaseScore:
+def case(patient: str, method: str, psnr: float, data: str = "simulated", scaling: str = "as stored") -> CaseScore:
     """A row with a PSNR and made-up companions."""
     scores = {"psnr": psnr, "ssim": psnr / 50, "mae": 0.1, "nmse": 0.2}
-    return CaseScore(data, patient, "PD to PDFS", method, "clean", protocol, scores, 1.0)
+    return CaseScore(data, patient, "PD to PDFS", method, "clean", scaling, scores, 1.0)
 
 
 def test_the_bootstrap_is_decided_by_its_seed_alone() -> None:
@@ -71,8 +73,8 @@ def test_rows_that_cannot_be_paired_are_refused() -> None:
 
 
 def test_ways_of_measuring_are_not_mixed() -> None:
-    rows = [case("a", "model", 30.0), case("a", "model", 33.0, protocol="gain matched")]
-    means = [(line.protocol, line.scores["psnr"].mean) for line in summarise(rows, [])]
+    rows = [case("a", "model", 30.0), case("a", "model", 33.0, scaling="gain matched")]
+    means = [(line.scaling, line.scores["psnr"].mean) for line in summarise(rows, [])]
     assert means == [("as stored", 30.0), ("gain matched", 33.0)]
 
 
@@ -80,14 +82,49 @@ def test_ways_of_measuring_are_not_mixed() -> None:
 def test_every_table_says_what_kind_of_data_it_was_measured_on(data: str) -> None:
     rows = [case(patient, method, 30.0, data) for patient in "ab" for method in ("model", "copy")]
     lines = summarise(rows, ["copy"])
-    text = to_markdown(lines)
+    (table,) = score_tables(lines)
+    text = to_markdown(table)
     rules = [line for line in text.splitlines() if set(line) == set("|-")]
     assert len(rules) == 1 and text.count(f"| {data} data, 2 patients |") == 1
-    assert f"### {data.capitalize()} data" in text
-    assert all(line.as_row()["data"] == data for line in lines)
+    assert f"### {data.capitalize()} data" in text and "protocol ours" in text
+    assert f"{data.capitalize()} data" in to_latex(table) and "protocol ours" in to_latex(table)
+    assert all(line.as_row()["data"] == data and line.as_row()["protocol"] == "ours" for line in lines)
     assert rows[0].as_row()["data"] == data
 
 
-def test_mixed_data_are_called_mixed() -> None:
-    rows = [case("a", "model", 30.0, "simulated"), case("b", "model", 31.0, "user's")]
-    assert summarise(rows, [])[0].data == "simulated and user's"
+def test_simulated_and_acquired_decibels_never_stand_in_one_table() -> None:
+    simulated, acquired = case("a", "model", 30.0, "simulated"), case("b", "model", 31.0, "user's")
+    with pytest.raises(UsageError, match="simulated and user's data"):
+        summarise([simulated, acquired], [])
+    # Nor where each was summarised on its own, and the lines are put together.
+    with pytest.raises(UsageError, match="simulated and user's data"):
+        score_tables([*summarise([simulated], []), *summarise([acquired], [])])
+
+
+def test_protocols_and_registrations_have_tables_of_their_own() -> None:
+    from dataclasses import replace
+
+    one = case("a", "model", 30.0)
+    rows = [one, replace(one, protocol="fastmri"), replace(one, registration="registered rigidly to the source")]
+    titles = [table.title for table in score_tables(summarise(rows, []))]
+    assert len(titles) == 3
+    assert sum("protocol fastmri" in title for title in titles) == 1
+    assert sum("registered rigidly to the source" in title for title in titles) == 1
+
+
+def test_a_patient_of_several_images_counts_once() -> None:
+    from dataclasses import replace
+
+    rows = [replace(case("a", "model", value), case=name) for name, value in (("sag", 20.0), ("cor", 30.0))]
+    rows.append(replace(case("b", "model", 35.0), case="sag"))
+    (line,) = summarise(rows, [])
+    assert line.patients == 2 and line.scores["psnr"].mean == pytest.approx((25.0 + 35.0) / 2)
+
+
+def test_a_table_keeps_its_words_in_every_form() -> None:
+    from scripts.metrics.tables import Table
+
+    table = Table("50 % of A_B & C", ("x", "y"), (("1", "2"),))
+    latex = to_latex(table)
+    assert r"50 \% of A\_B \& C" in latex and r"1 & 2 \\" in latex and r"\begin{tabular}{lr}" in latex
+    assert to_csv([{"a": "1,5", "b": "x"}]) == 'a,b\n"1,5",x\n' and to_csv([]) == ""

@@ -115,6 +115,17 @@ def test_what_is_no_scan_of_a_knee_is_refused_and_force_takes_it(
     assert "Forced although" in capsys.readouterr().out and "Forced although" in (out / "report.html").read_text()
 
 
+def test_the_terminal_hears_of_a_refusal_once(limb: Draw, noisy: Draw, tmp_path: Path) -> None:
+    """In a process of its own: pytest's handlers take what libraries log."""
+    import subprocess
+
+    path = save(hiss(limb, noisy), tmp_path / "in.nii.gz")
+    command = [sys.executable, "-m", "scripts", "synthesize", str(path), "--to", "PDFS", "-o", str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 6
+    assert len([line for line in done.stderr.splitlines() if "noise" in line]) == 1
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -276,3 +287,23 @@ def test_real_scans_are_what_they_are_said_to_be(real_data: Path) -> None:
     seen = [polarity(image / body_scale(image), 0.5, "axial") or -1.0 for image in images]
     limits = shipped_limits().warned
     assert all(not limits["PD"]["polarity"].holds(value) and limits["PDFS"]["polarity"].holds(value) for value in seen)
+
+
+def test_a_sites_own_ranges_take_the_place_of_the_shipped_ones(
+    sound: Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from scripts.calibration.limits import local_limits, write_limits
+    from scripts.quality.limits import shipped_limits
+
+    path, ranges = save(sound, tmp_path / "in.nii.gz"), tmp_path / "ranges.yaml"
+    # A site whose scans are a thousand times less noisy than this one: here it is unusual.
+    write_limits(local_limits({"PD": [{"snr": 1e5}, {"snr": 1.1e5}]}, shipped_limits()), ranges)
+    command = ["synthesize", str(path), "--to", "PDFS", "-o"]
+    assert main([*command, str(tmp_path / "a")]) == 0
+    assert main([*command, str(tmp_path / "b"), "--gate", str(ranges)]) == 0
+    shipped, own = (json.loads((tmp_path / name / "report.json").read_text())["series"][0] for name in "ab")
+    assert shipped["quality"]["snr"]["inside"] and not own["quality"]["snr"]["inside"]
+    assert any("noise" in warning for warning in own["warnings"])
+    (tmp_path / "wrong.yaml").write_text("a: 1")
+    assert main([*command, str(tmp_path / "c"), "--gate", str(tmp_path / "wrong.yaml")]) == 2
+    assert "no ranges of the gate" in capsys.readouterr().err and not (tmp_path / "c").exists()

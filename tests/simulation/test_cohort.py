@@ -19,6 +19,7 @@ from scripts.errors import OutputError
 from scripts.simulation import cohort
 from scripts.simulation.cohort import Patient, read_maps, simulated_cohort
 from scripts.simulation.study import StudyParameters, draw_study, map_study
+from scripts.workers import results_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPE = (2, 32, 32)
@@ -132,7 +133,8 @@ def test_an_interrupt_ends_the_workers_and_keeps_what_is_whole(tmp_path: Path) -
     import multiprocessing
 
     before = set(multiprocessing.active_children())
-    jobs = cohort._make([cohort._Job(tmp_path / f"sim-{n}", n, SHAPE, "clinical", False) for n in range(6)], 2)
+    knees = [cohort._Job(tmp_path / f"sim-{n}", n, SHAPE, "clinical", False) for n in range(6)]
+    jobs = results_of(cohort._make_patient, knees, 2)
     next(jobs)
     workers = [child.pid for child in set(multiprocessing.active_children()) - before]
     assert len(workers) == 2
