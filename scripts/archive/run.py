@@ -14,6 +14,7 @@ from scripts.archive.manifest import Line, read_manifest, shard
 from scripts.archive.stages import Settings, read_facts_of
 from scripts.errors import KneeSynthError, SeriesNotMade, UsageError
 from scripts.interruption import INTERRUPTED, terminated_as_interrupted
+from scripts.quality.limits import read_limits
 from scripts.software import default_root, software_block
 from scripts.synthesis.audit import Trail, audited
 from scripts.synthesis.inference import Progress
@@ -55,6 +56,7 @@ class ArchiveRequest:
         retries: further attempts at a series that failed for a reason that may pass.
         show: what the products show besides the synthesis.
         audit: file to append a line of what became of each series to, see `scripts.synthesis.audit`.
+        gate: ranges of the site's own scans, see `scripts.quality.limits`.
         only: which candidate series of a line that names a study count.
     """
 
@@ -73,6 +75,7 @@ class ArchiveRequest:
     show: Presentation = field(default_factory=Presentation)
     audit: Path | None = None
     only: Narrowing = field(default_factory=Narrowing)
+    gate: Path | None = None
 
 
 @dataclass
@@ -146,8 +149,19 @@ def _synthesize(request: ArchiveRequest, trail: Trail, tell: Progress, bundle_ro
     site = None if request.site is None else request.site.absolute()
     if site is not None:
         load_site(site)  # refused here, once, and not for each line
+    gate = None if request.gate is None else request.gate.absolute()
+    if gate is not None:
+        read_limits(gate)
     settings = Settings(
-        out, read_facts_of(bundle_root), request.formats, request.lift, site, bundle_root, request.show, request.only
+        out=out,
+        facts=read_facts_of(bundle_root),
+        formats=request.formats,
+        lift=request.lift,
+        site=site,
+        bundle_root=bundle_root,
+        show=request.show,
+        only=request.only,
+        gate=gate,
     )
     summary, left = _plan(lines, settings, results_name(request.shard))
     summary.software = software_block(vars(settings.facts))

@@ -53,6 +53,7 @@ class Settings:
         bundle_root: bundle folder; by default the one this package belongs to.
         show: what the products show besides the synthesis.
         only: which candidate series of a study count.
+        gate: file of the site's own ranges of the gate; at the same path for every process.
     """
 
     out: Path
@@ -63,6 +64,7 @@ class Settings:
     bundle_root: Path | None = None
     show: Presentation = field(default_factory=Presentation)
     only: Narrowing = field(default_factory=Narrowing)
+    gate: Path | None = None
 
     @property
     def searched(self) -> dict[str, Any]:
@@ -196,7 +198,7 @@ def read(settings: Settings, series: Series) -> tuple[None, dict[str, Any]]:
     Raises:
         KneeSynthError: it cannot be read.
     """
-    transforms = _transforms(series.job.target, settings.bundle_root)
+    transforms = _transforms(series.job.target, settings.bundle_root, settings.gate)
     return None, read_admitted(series.job, transforms, settings.lift.force)
 
 
@@ -217,7 +219,7 @@ def write(
     """
     from scripts.synthesis.products import write_products
 
-    transforms = _transforms(series.job.target, settings.bundle_root)
+    transforms = _transforms(series.job.target, settings.bundle_root, settings.gate)
     item = finish(series.job, {**data, **made}, transforms)
     with staged_output(settings.out / series.name) as stage:
         report = write_products(stage, item, settings.facts, series.formats, facts, settings.show)
@@ -271,5 +273,5 @@ def read_facts_of(bundle_root: Path | None) -> ModelFacts:
 
 
 @lru_cache(maxsize=2)
-def _transforms(target: str, bundle_root: Path | None) -> Transforms:
-    return load_transforms(target, bundle_root)
+def _transforms(target: str, bundle_root: Path | None, gate: Path | None) -> Transforms:
+    return load_transforms(target, bundle_root, gate)

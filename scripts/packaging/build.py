@@ -24,6 +24,8 @@ from scripts.packaging.run_card import run_metadata, run_parts, run_pictures
 from scripts.packaging.run_configs import run_configs
 from scripts.packaging.training_run import TrainingRun, read_run
 from scripts.synthesis.bundle import SELFTEST
+from scripts.synthesis.uncertainty import CALIBRATION, HEAD
+from scripts.synthesis.uncertainty import KEY as UNCERTAINTY
 
 OWN_VERSION = "0.1.0"
 """Version of a package of a run's weights where none is given."""
@@ -68,8 +70,10 @@ def shipped_package(layout: Layout) -> Package:
     text = card if layout.packed else readme(card_parts(card), metadata, _CONTRASTS)
     docs = {README: text.encode(), **linked_files(text, layout.docs)}
     made = _package(layout, (layout.configs / "metadata.json").read_bytes(), packed_configs(layout), docs, weights)
-    stored = layout.bundle / SELFTEST  # of these weights, not of those that a run made
-    return replace(made, files={**made.files, SELFTEST: stored.read_bytes()}) if stored.is_file() else made
+    # Of these weights, not of those that a run made.
+    own = [name for name in (SELFTEST, HEAD, CALIBRATION) if (layout.bundle / name).is_file()]
+    _check_head(layout, metadata)
+    return replace(made, files={**made.files, **{name: (layout.bundle / name).read_bytes() for name in own}})
 
 
 def run_package(layout: Layout, checkpoint: Path, name: str | None = None, version: str | None = None) -> Package:
@@ -157,6 +161,19 @@ def _package(
     files |= {f"docs/{name}": content for name, content in docs.items()}
     files |= {path.as_posix(): (layout.root / path).read_bytes() for path in reachable_files(layout.root, parsed)}
     return Package(check_name(str(json.loads(metadata)["name"])), files)
+
+
+def _check_head(layout: Layout, metadata: Mapping[str, Any]) -> None:
+    """Refuse a scale head that the metadata do not vouch for; a bundle without one is whole too."""
+    record = metadata.get(UNCERTAINTY)
+    for name, key in ((HEAD, "head_sha256"), (CALIBRATION, "calibration_sha256")):
+        path = layout.bundle / name
+        found = sha256(path.read_bytes()) if path.is_file() else None
+        if found != (record or {}).get(key):
+            raise WeightsError(
+                f"{name}: sha256 {str(found)[:12]} is not {str((record or {}).get(key))[:12]} of metadata.json; "
+                "need them to agree; calibrate the head again (python -m scripts.uncertainty calibrate)."
+            )
 
 
 def _metadata(layout: Layout) -> dict[str, Any]:

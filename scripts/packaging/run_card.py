@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from scripts.packaging.training_run import TrainingRun
+from scripts.synthesis.uncertainty import KEY as UNCERTAINTY
 
 PANEL, CURVES = "panel.png", "curves.png"
 
@@ -57,8 +58,9 @@ def run_metadata(run: TrainingRun, metadata: Mapping[str, Any], name: str, versi
     pairs = _data(run).get("pairs")
     count = f"{pairs} " if pairs else ""
     first, second = run.contrasts
+    own = {key: value for key, value in metadata.items() if key != UNCERTAINTY}  # which belongs to other weights
     return {
-        **metadata,
+        **own,
         "name": name,
         "version": version,
         "changelog": {version: f"weights of a training run, epoch {run.epoch}" if run.epoch else "weights of a run"},

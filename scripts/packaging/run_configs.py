@@ -24,6 +24,7 @@ _PLACES = (
 _ENDS = ("initialize", "training", "run", "finalize")
 _NOT_OF_THE_RUN = (*_PLACES, *_ENDS)
 _GATE = ("scripts.transforms.gate.CheckSourced", "scripts.transforms.quality.MeasureQualityd")
+_OF_A_PAIR = "scripts.transforms.align.AlignPaird"
 _HEAD = """# Train with the settings of the run that this bundle's weights come from. Runs alone, from this folder:
 #
 #   python -m monai.bundle run training --config_file configs/train.yaml --dataset_dir DIR
@@ -125,8 +126,13 @@ def _spelt_alike(value: Any) -> Any:
 
 
 def _preprocessing(chain: Mapping[str, Any], shipped: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """The run's chain for the images of another config: what is done to each of them, and that config's own gate."""
+    """The run's chain for the images of another config: what is done to each of them, and that config's own gate.
+
+    What brings a pair onto one grid stays out where that config has no pairs.
+    """
+    paired = any(entry["_target_"] == _OF_A_PAIR for entry in shipped)
     each = [entry for entry in chain["transforms"] if "keys" in entry]
+    each = [entry for entry in each if paired or entry.get("_target_") != _OF_A_PAIR]
     settings = [{key: value for key, value in entry.items() if key != "keys"} for entry in each]
     check_packable({**chain, "transforms": settings}, "preprocessing")
     transforms: list[Mapping[str, Any]] = [{**entry, "keys": shipped[0]["keys"]} for entry in each]

@@ -44,6 +44,32 @@ def test_its_weights_are_the_ones_that_its_metadata_name(shipped: Package) -> No
     assert json.loads(shipped.files["models/selftest.json"])["weights_sha256"] == metadata["weights_sha256"]
 
 
+def test_its_scale_head_and_calibration_belong_to_its_weights(shipped: Package) -> None:
+    metadata = json.loads(shipped.files["configs/metadata.json"])
+    calibration = json.loads(shipped.files["models/uncertainty.json"])
+    assert metadata["uncertainty"]["weights_sha256"] == metadata["weights_sha256"] == calibration["weights_sha256"]
+    for name, key in (("uncertainty.pt", "head_sha256"), ("uncertainty.json", "calibration_sha256")):
+        assert hashlib.sha256(shipped.files[f"models/{name}"]).hexdigest() == metadata["uncertainty"][key]
+
+
+def test_a_bundle_without_a_head_is_packed_without_one_and_an_altered_head_is_not(
+    layout: Layout, tmp_path: Path
+) -> None:
+    bundle = Path(shutil.copytree(layout.bundle, tmp_path / "bundle"))
+    head = bundle / "models" / "uncertainty.pt"
+    head.write_bytes(head.read_bytes() + b" ")
+    with pytest.raises(WeightsError, match=r"uncertainty\.pt"):
+        shipped_package(Layout(bundle, layout.root))
+    head.unlink()
+    with pytest.raises(WeightsError, match=r"uncertainty\.pt"):  # the metadata still name it
+        shipped_package(Layout(bundle, layout.root))
+    (bundle / "models" / "uncertainty.json").unlink()
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    del metadata["uncertainty"]
+    (bundle / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    assert not [name for name in shipped_package(Layout(bundle, layout.root)).files if "models/uncertainty" in name]
+
+
 def test_no_file_is_too_large_or_names_one_machine(shipped: Package) -> None:
     assert [path for path, content in shipped.files.items() if len(content) > LARGEST] == []
     text = {path: content for path, content in shipped.files.items() if not path.endswith((".pt", ".png"))}

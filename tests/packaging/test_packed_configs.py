@@ -18,7 +18,7 @@ from scripts.packaging.archive import Package
 from scripts.packaging.configs import CLAIM, RELEASE, TWINS, packed_config, packed_overlay, replace_block
 
 ROOT = Path(__file__).resolve().parents[2]
-ALONE = ("train", "evaluate", "inference", "diagnose")
+ALONE = ("train", "evaluate", "inference", "diagnose", "uncertainty")
 OWN = {"bundle_root", "imports", "initialize", "finalize"}
 
 

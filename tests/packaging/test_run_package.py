@@ -165,8 +165,9 @@ def test_a_run_on_pairs_that_a_server_handed_over_is_the_users_own_and_names_non
 def test_sources_of_its_synthesis_go_through_the_gate(package: Package) -> None:
     chains = {name: config(package, name)["preprocessing"]["transforms"] for name in ("inference", "evaluate")}
     names = {name: [entry["_target_"].rpartition(".")[2] for entry in chain] for name, chain in chains.items()}
-    evaluated = ["LoadKneeSeriesd", "DisplayOrientationd", "NormalizeMagnituded"]
-    gated = [*evaluated[:2], "CheckSourced", evaluated[2], "MeasureQualityd"]
+    each = ["LoadKneeSeriesd", "DisplayOrientationd", "NormalizeMagnituded"]
+    evaluated = [*each[:2], "AlignPaird", each[2]]
+    gated = [*each[:2], "CheckSourced", each[2], "MeasureQualityd"]
     assert names == {"evaluate": evaluated, "inference": gated}
 
 
