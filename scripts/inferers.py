@@ -19,6 +19,16 @@ MOST_MAGNIFIED = 2.0
 """Beyond that a slice holds nothing that the network could see better."""
 
 
+def magnification(shape: tuple[int, int], least_side: int) -> float:
+    """By how much slices of some rows and columns are magnified for the network, 1 to `MOST_MAGNIFIED`.
+
+    Args:
+        shape: rows and columns.
+        least_side: of the shorter side [pixels]; 0 never magnifies.
+    """
+    return min(max(1.0, least_side / min(shape)), MOST_MAGNIFIED)
+
+
 class SliceStackInferer(Inferer):
     """Run a slice network over a stack.
 
@@ -75,7 +85,7 @@ class SliceStackInferer(Inferer):
         volumes, _, depth = inputs.shape[:3]
         stack = self.sources(inputs)
         shape = (int(inputs.shape[3]), int(inputs.shape[4]))
-        magnified = min(max(1.0, self.least_side / min(shape)), MOST_MAGNIFIED)
+        magnified = magnification(shape, self.least_side)
         size = (round(magnified * shape[0]), round(magnified * shape[1]))
         dtype = torch.bfloat16
         use = self.autocast and has_fast_bfloat16(inputs.device)

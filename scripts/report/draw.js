@@ -56,7 +56,7 @@ class PaneView {
   }
 
   /** Window the levels of a slice into the picture at native resolution. */
-  paint(levels, rows, columns, table) {
+  paint(levels, rows, columns, table, tint = null) {
     if (!this.image) {
       this.native.width = columns;
       this.native.height = rows;
@@ -64,6 +64,7 @@ class PaneView {
     }
     const pixels = new Uint32Array(this.image.data.buffer);
     for (let i = 0; i < pixels.length; i += 1) pixels[i] = table[levels[i]];
+    if (tint) tint(this.image.data);
     this.native.getContext("2d").putImageData(this.image, 0, 0);
   }
 

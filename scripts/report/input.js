@@ -72,9 +72,17 @@ function smooth() {
   refresh();
 }
 
+function uncertain(on = !state.uncertain) {
+  if (!overlay) return;
+  state.uncertain = on;
+  say(on ? `Uncertainty is shown: ${settings.overlay.unit}` : "Uncertainty is not shown");
+  refresh("pixels");
+}
+
 function reset() {
   fit();
   flicker(false);
+  uncertain(false);
   for (const control of Object.values(windows)) control.pick(settings.default);
 }
 
@@ -92,6 +100,7 @@ const LETTERS = {
   f: () => flicker(),
   w: () => Object.values(windows).forEach((control) => control.next()),
   i: smooth,
+  u: () => uncertain(),
   r: reset,
   0: fit,
   "+": () => zoomTo(state.view.zoom * ZOOM_STEP),

@@ -8,6 +8,7 @@ const { panes, slices, rows, columns, spacing, positions, plane, step, levels } 
 const extent = { width: columns * spacing[1], height: rows * spacing[0] };
 const others = panes.map((_, index) => index).filter((index) => index !== SYNTHESIS);
 const viewer = byId("viewer");
+const overlay = settings.overlay ? new Overlay(settings.overlay, levels, step, byId("legend")) : null;
 
 const state = {
   slice: Math.floor(slices / 2),
@@ -15,6 +16,7 @@ const state = {
   flicker: false,
   against: others.at(-1), // the acquired target where there is one, else the source
   smooth: true,
+  uncertain: false,
   solo: null,
   probe: null,
   keys: true,
@@ -27,6 +29,8 @@ let stacks = [];
 
 /** Index of the stack that a pane shows now. */
 const shownIn = (index) => (state.flicker && index === SYNTHESIS ? state.against : index);
+/** Whether a pane shows the synthesis with its uncertainty over it. */
+const isTinted = (index) => overlay !== null && state.uncertain && shownIn(index) === SYNTHESIS;
 const millimetres = (value) => `${value < 0 ? "\u2212" : ""}${Math.abs(value).toFixed(1)} mm`;
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -57,6 +61,7 @@ function paintPanes() {
   if (!stacks.length) return;
   stale.pixels = false;
   const wanted = views.map((view) => stacks[shownIn(view.index)]);
+  if (overlay) wanted.push(stacks[panes.length]);
   if (wanted.every((stack) => stack.get(state.slice))) views.forEach(paintPane);
   else Promise.all(wanted.map((stack) => stack.load(state.slice))).then(() => refresh("pixels"), fail);
 }
@@ -66,7 +71,8 @@ function paintPane(view) {
   const { title, contrast, synthetic } = panes[index];
   const { table, text, preset } = windows[contrast];
   const pixels = stacks[index].get(state.slice);
-  view.paint(pixels, rows, columns, table);
+  const values = isTinted(view.index) ? stacks[panes.length].get(state.slice) : null;
+  view.paint(pixels, rows, columns, table, values && ((bytes) => overlay.tint(bytes, values)));
   view.name.textContent = title;
   view.name.title = title;
   view.note.textContent = index === view.index ? "" : `in place of ${panes[view.index].title}`;
@@ -87,6 +93,8 @@ function drawProbe() {
       const row = Math.floor(state.probe.y / spacing[0]);
       const column = Math.floor(state.probe.x / spacing[1]);
       value = (pixels[row * columns + column] * step).toFixed(3);
+      const values = isTinted(view.index) ? stacks[panes.length].get(state.slice) : null;
+      if (values) value = `${value}  ${overlay.text(values[row * columns + column])}`;
     }
     view.probe(state.probe, state.view, extent, value);
   }
@@ -116,6 +124,8 @@ function writeState() {
   byId("next").disabled = state.slice === slices - 1;
   byId("flicker").setAttribute("aria-pressed", state.flicker);
   byId("smooth").setAttribute("aria-pressed", state.smooth);
+  byId("overlay").setAttribute("aria-pressed", state.uncertain);
+  byId("legend").hidden = !state.uncertain;
   byId("against").value = state.against;
   byId("panes").classList.toggle("zoomed", state.view.zoom > 1);
   Object.assign(viewer.dataset, {
@@ -125,6 +135,7 @@ function writeState() {
     flicker: state.flicker,
     against: state.against,
     smooth: state.smooth,
+    uncertain: state.uncertain,
     solo: state.solo === null ? "" : state.solo + 1,
     window: Object.entries(windows).map(([name, w]) => `${name} ${w.text}`).join("; "),
     drawn: views.every((view) => stacks.length && stacks[shownIn(view.index)].get(state.slice)),
@@ -176,6 +187,7 @@ function build() {
   }
   for (const index of others) byId("against").add(new Option(panes[index].title, index));
   byId("against-label").hidden = others.length < 2;
+  byId("uncertain").hidden = byId("uncertain-key").hidden = overlay === null;
   byId("slice").max = slices;
   byId("slice").disabled = slices === 1;
 }
@@ -187,6 +199,7 @@ function connect() {
   byId("flicker").addEventListener("click", () => flicker());
   byId("against").addEventListener("change", (event) => compareWith(Number(event.target.value)));
   byId("smooth").addEventListener("click", smooth);
+  byId("overlay").addEventListener("click", () => uncertain());
   byId("zoom-in").addEventListener("click", LETTERS["+"]);
   byId("zoom-out").addEventListener("click", LETTERS["-"]);
   byId("fit").addEventListener("click", fit);

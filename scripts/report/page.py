@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.errors import OutputError
+from scripts.report.overlay import Overlay
 from scripts.report.voxels import CEILING, Precision, pack_within, png
 from scripts.report.windows import DEFAULT, PRESETS, fixed_window
 
@@ -34,7 +35,7 @@ OEDEMA_LIMIT = (
 )
 
 _EDGES = ("left", "right", "top", "bottom")
-_SCRIPTS = ("decode.js", "draw.js", "window.js", "input.js", "page.js")
+_SCRIPTS = ("decode.js", "draw.js", "overlay.js", "window.js", "input.js", "page.js")
 _STILL_WIDTH = 512
 
 
@@ -70,6 +71,7 @@ class Report:
         target: contrast that was synthesised, ``"PD"`` or ``"PDFS"``; PDFS brings the oedema sentence.
         warnings: one sentence each, shown above the images.
         facts: heading -> name -> value; what went in, what was decided and why, weights, time.
+        overlay: what is laid over the synthesis when the reader asks; None for nothing.
     """
 
     title: str
@@ -81,6 +83,7 @@ class Report:
     target: str
     warnings: tuple[str, ...]
     facts: Mapping[str, Mapping[str, str]]
+    overlay: Overlay | None = None
 
 
 def write_page(report: Report, path: Path) -> None:
@@ -126,7 +129,9 @@ def render_page(report: Report) -> str:
     coarsest = Precision(step=0.008, shrink=8)  # its note is the longest that the page may have to carry
     empty = template.substitute(fields, **_about(report, coarsest), stacks="")
     budget = MAX_BYTES - len(empty.encode()) - 1000
-    precision, packed = pack_within([pane.voxels for pane in report.panes], budget)
+    volumes = [pane.voxels for pane in report.panes]
+    volumes += [] if report.overlay is None else [report.overlay.stack]
+    precision, packed = pack_within(volumes, budget)
     stacks = "\n".join(
         f'<script type="text/plain" data-stack="{i}">' + "\n".join(texts) + "</script>"
         for i, texts in enumerate(packed)
@@ -151,6 +156,12 @@ def _check(report: Report) -> None:
             raise ValueError(f"pane {number} holds {np.asarray(pane.voxels).dtype}; need floats, normalised scale")
         if not np.isfinite(pane.voxels).all():
             raise ValueError(f"pane {number} holds values that are not finite; need finite values")
+    if report.overlay is not None:
+        values = np.asarray(report.overlay.values)
+        if values.shape != shape or not np.isfinite(values).all():
+            raise ValueError(
+                f"the overlay has shape {values.shape}; need {shape}, the shape of pane 1, and finite values"
+            )
     if not panes[1].synthetic:
         raise ValueError("pane 2 is not marked synthetic; need the synthesis in second place")
     for number, pane in enumerate(panes[1:], start=2):
@@ -183,6 +194,7 @@ def _about(report: Report, precision: Precision) -> dict[str, str]:
         "edges": dict(report.edges),
         "step": precision.step,
         "levels": precision.levels,
+        "overlay": None if report.overlay is None else report.overlay.settings(),
         "default": DEFAULT,
         "presets": {
             contrast: {name: {"level": w.level, "width": w.width} for name, w in presets.items()}

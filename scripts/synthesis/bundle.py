@@ -109,7 +109,13 @@ def read_facts(root: Path, checkpoint: Path | None = None) -> ModelFacts:
     return ModelFacts(str(metadata.get("name", NAME)), str(metadata.get("version", "0")), digest)
 
 
-def load_model(target: str, device: str = "auto", root: Path | None = None, checkpoint: Path | None = None) -> Model:
+def load_model(
+    target: str,
+    device: str = "auto",
+    root: Path | None = None,
+    checkpoint: Path | None = None,
+    gate: Path | None = None,
+) -> Model:
     """Build the bundle's model for one direction.
 
     Args:
@@ -117,9 +123,10 @@ def load_model(target: str, device: str = "auto", root: Path | None = None, chec
         device: ``"auto"`` (CUDA where there is one), ``"cpu"`` or ``"cuda"``.
         root: bundle folder; by default the one this package belongs to.
         checkpoint: weights to use in place of the bundle's own, to measure them; of any hash, but strictly fitting.
+        gate: ranges of a site's own scans, in place of the weights'.
 
     Raises:
-        UsageError: CUDA asked for and not there.
+        UsageError: CUDA asked for and not there, or ranges that are none.
         WeightsError: weights missing, altered, or made for another network.
     """
     root = default_root() if root is None else root
@@ -136,7 +143,7 @@ def load_model(target: str, device: str = "auto", root: Path | None = None, chec
     use_cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     where = torch.device("cuda" if use_cuda else "cpu")
 
-    parser = _parser(root, target)
+    parser = _parser(root, target, gate)
     parser["device"] = where
     network = parser.get_parsed_content("network_def")
     load_weights(network, root / "models" / "model.pt" if checkpoint is None else checkpoint)
@@ -150,17 +157,19 @@ def load_model(target: str, device: str = "auto", root: Path | None = None, chec
     )
 
 
-def load_transforms(target: str, root: Path | None = None) -> Transforms:
+def load_transforms(target: str, root: Path | None = None, gate: Path | None = None) -> Transforms:
     """The same without network and weights, for a process that only reads and writes."""
-    parser = _parser(default_root() if root is None else root, target)
+    parser = _parser(default_root() if root is None else root, target, gate)
     return Transforms(parser.get_parsed_content("preprocessing"), parser.get_parsed_content("postprocessing"))
 
 
-def _parser(root: Path, target: str) -> ConfigParser:
+def _parser(root: Path, target: str, gate: Path | None) -> ConfigParser:
     from monai.bundle import ConfigParser
 
     parser = ConfigParser()
     parser.read_config(root / "configs" / "inference.yaml")
     parser["bundle_root"] = str(root)
     parser["displayable_configs"]["target_contrast"] = target
+    if gate is not None:
+        parser["gate"] = str(gate)
     return parser

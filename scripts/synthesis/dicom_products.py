@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,12 @@ from scripts.body import bright_end
 from scripts.dicom.burn_in import WORD, burn, find_corner
 from scripts.dicom.inherited import damage_refused, read_source
 from scripts.dicom.instance import MAX_STORED
+from scripts.dicom.parametric import Quantity, derive_map
 from scripts.dicom.summary import derive_summary
 from scripts.dicom.values import text
 from scripts.dicom.write import Provenance, derive_series
 from scripts.errors import GeometryError
+from scripts.report.overlay import OVERLAY_END
 from scripts.report.page import Report
 from scripts.report.summary import draw_summary
 from scripts.synthesis.bundle import ModelFacts
@@ -33,6 +35,7 @@ NO_CORNER = (
     f"The word {WORD} is not burned into the DICOM slices: no corner is large enough and air in every slice. "
     "Only headers mark them."
 )
+_JUDGED_BY = ("head_sha256", "calibration_sha256", "unit")
 # Of what went in, what a reader of the images asks first; the rest stands in the report.
 _ASKED_FIRST = ("Plane", "Slices", "Matrix", "Spacing", "Echo time", "Repetition time", "Origin")
 
@@ -110,6 +113,34 @@ def summarise(item: Synthesis, report: Report, derived: Derived, identifiers: Ma
     identified = identifiers is not None
     with damage_refused(item.files[0]):
         return derive_summary(source, derived.instances, picture, item.target, made, identified=identified)
+
+
+def judge_in_dicom(item: Synthesis, derived: Derived) -> Dataset:
+    """Make the Parametric Map of what is known of a synthesis's errors.
+
+    Args:
+        item: with its uncertainty.
+        derived: the series that it belongs to.
+
+    Raises:
+        GeometryError: the values are not on the grid of the source.
+    """
+    judged = item.uncertainty
+    if judged is None or item.uncertain is None or item.file_affine is None:
+        raise GeometryError(f"{item.label}: no uncertainty on a source's grid; need one; judge the synthesis first")
+    options = {
+        **derived.provenance.options,
+        **{key: str(value) for key, value in judged.facts.items() if key in _JUDGED_BY},
+    }
+    quantity = Quantity(
+        label="UNCERTAINTY",
+        words=f"{judged.short[0].upper()}{judged.short[1:]}.",
+        unit=("{rank}", "percentile rank") if judged.level is None else ("%", "percent"),
+        window=(0.0, OVERLAY_END),
+    )
+    values = _on_files(item.uncertain, item.file_affine)
+    made = replace(derived.provenance, options=options, mark="")
+    return derive_map(item.files, values, item.target, quantity, made)
 
 
 def stored_integers(pred: MetaTensor, file_affine: np.ndarray) -> np.ndarray:

@@ -37,11 +37,11 @@ def predict(model: Model, source: str | list[str], tell: Progress) -> dict[str, 
     return data | infer(model, data["image"], tell)
 
 
-def infer(model: Model, image: torch.Tensor, tell: Progress) -> dict[str, Any]:
+def infer(model: Model, image: torch.Tensor, tell: Progress, target: str | None = None) -> dict[str, Any]:
     """The network's part of `predict`: a preprocessed volume (1, slices, rows, columns) to its synthesis.
 
-    Where a GPU has no memory for a single slice, the processor does the whole volume: every voxel is then what a run
-    on the processor gives.
+    The contrast is the model's, unless ``target`` names the other one. Where a GPU has no memory for a single slice,
+    the processor does the whole volume: every voxel is then what a run on the processor gives.
 
     Returns:
         ``pred`` (same shape), ``device`` that made it, and ``notes``: one sentence each, for the warnings.
@@ -58,20 +58,22 @@ def infer(model: Model, image: torch.Tensor, tell: Progress) -> dict[str, Any]:
     device, processor = model.device, torch.device("cpu")
     notes: list[str] = []
     try:
-        pred = _infer_on(device, model, plain, tell)
+        pred = _infer_on(device, model, plain, tell, target)
     except RuntimeError as error:
         if device == processor or not is_out_of_device_memory(error):
             raise
         notes.append(NO_GPU_MEMORY)
     if notes:  # here, where the exception no longer holds on to what lies on the GPU
         device = processor
-        pred = _infer_on(device, model, plain, tell)
+        pred = _infer_on(device, model, plain, tell, target)
     if not bool(torch.isfinite(pred).all()):
         raise ArithmeticError("the network gave values that are not finite")
     return {"pred": pred, "device": device.type, "notes": notes}
 
 
-def _infer_on(device: torch.device, model: Model, image: torch.Tensor, tell: Progress) -> torch.Tensor:
+def _infer_on(
+    device: torch.device, model: Model, image: torch.Tensor, tell: Progress, target: str | None
+) -> torch.Tensor:
     import torch
 
     # Contiguous, as a data loader hands it over: the layout chooses the kernels, and with them the last digit.
@@ -88,6 +90,7 @@ def _infer_on(device: torch.device, model: Model, image: torch.Tensor, tell: Pro
     hook = network.register_forward_hook(advance)
     try:
         with torch.inference_mode():
-            return model.inferer(volume, network)[0].float().cpu()
+            named = {} if target is None else {"target": target}
+            return model.inferer(volume, network, **named)[0].float().cpu()
     finally:
         hook.remove()

@@ -37,6 +37,9 @@ class Request:
         show: what the products show besides the synthesis.
         audit: file to append a line of what became of each series to, see `scripts.synthesis.audit`.
         only: which candidate series count.
+        uncertainty: say of each pixel how far the synthesis may be off.
+        gate: ranges of the site's own scans, see `scripts.quality.limits`; None for those of the weights.
+        calibration: the site's own, see `scripts.intervals.calibration`; None: the bundle's, for simulated sources.
     """
 
     inputs: tuple[Path, ...]
@@ -52,6 +55,9 @@ class Request:
     show: Presentation = field(default_factory=Presentation)
     audit: Path | None = None
     only: Narrowing = field(default_factory=Narrowing)
+    uncertainty: bool = False
+    calibration: Path | None = None
+    gate: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,8 @@ def _check(request: Request) -> None:
     if request.target is not None and request.target not in TARGETS:
         raise UsageError(f"--to {request.target}: unknown contrast; need one of {', '.join(TARGETS)}; correct it")
     check_formats(request.formats)
+    if request.calibration is not None and not request.uncertainty:
+        raise UsageError("--calibration without --uncertainty: nothing to calibrate; need both; add --uncertainty")
 
 
 def check_formats(formats: tuple[str, ...] | None) -> None:

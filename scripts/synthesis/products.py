@@ -16,13 +16,15 @@ from monai.data import MetaTensor
 
 from scripts.dicom.instance import encode_instance, encode_series, write_files
 from scripts.dicom.patient import identifiers_of
+from scripts.report.overlay import OVERLAY_END, Overlay
 from scripts.report.page import OEDEMA_LIMIT, RESEARCH_USE, Pane, Report, write_page
 from scripts.software import software_block
 from scripts.synthesis.bundle import ModelFacts
-from scripts.synthesis.dicom_products import derive, summarise
+from scripts.synthesis.dicom_products import derive, judge_in_dicom, summarise
 from scripts.synthesis.grid import affine_ras, match_grid
 from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.staging import PROGRAM, REPORT_NAME
+from scripts.synthesis.uncertainty import Uncertainty
 from scripts.synthesis.verdicts import Verdict
 from scripts.transforms.orientation import display_plane, edge_letters
 
@@ -49,6 +51,8 @@ class Synthesis:
         decisions: what was decided and why.
         identifiers: source UIDs for the machine-readable report only.
         quality: what the gate measured on the source, by name, for the machine-readable report.
+        uncertainty: what is known of the errors of ``pred``; None where nobody asked.
+        uncertain: its values on the axes of ``pred``, given with it.
     """
 
     label: str
@@ -65,6 +69,8 @@ class Synthesis:
     decisions: Mapping[str, str] = field(default_factory=dict)
     identifiers: Mapping[str, str] = field(default_factory=dict)
     quality: Mapping[str, Any] = field(default_factory=dict)
+    uncertainty: Uncertainty | None = None
+    uncertain: MetaTensor | None = None
 
 
 class Products:
@@ -126,11 +132,18 @@ class Products:
                 products["summary"] = f"summary{tag}.dcm"
                 summary = summarise(item, page, derived, patient)
                 contents[products["summary"]] = encode_instance(summary, products["summary"])
+            if item.uncertain is not None:
+                products["uncertainty"] = f"uncertainty{tag}.dcm"
+                judged = judge_in_dicom(item, derived)
+                contents[products["uncertainty"]] = encode_instance(judged, products["uncertainty"])
             write_files(contents, self.folder)
             self._instances += len(products["dicom"])
         if "nifti" in self.formats:
             products["nifti"] = f"{item.target}{tag}.nii.gz"
             write_nifti(item.pred, self.folder / products["nifti"])
+            if item.uncertain is not None:
+                products["uncertainty_nifti"] = f"{item.target}{tag}_uncertainty.nii.gz"
+                write_nifti(item.uncertain, self.folder / products["uncertainty_nifti"], OVERLAY_END)
         products["page"] = f"report{tag}.html"
         write_page(page, self.folder / products["page"])
         self._pages.append((products["page"], f"{item.target} of stack {item.label}"))
@@ -185,8 +198,14 @@ def write_products(
     return products.close(facts, found)
 
 
-def write_nifti(volume: MetaTensor, path: Path) -> None:
-    """Write a volume (1, i, j, k) as float32 NIfTI with its affine [RAS mm] and without any description."""
+def write_nifti(volume: MetaTensor, path: Path, white: float = STORED_SCALE) -> None:
+    """Write a volume (1, i, j, k) as float32 NIfTI with its affine [RAS mm] and without any description.
+
+    Args:
+        volume: to write.
+        path: of the file.
+        white: value that viewers show white.
+    """
     import nibabel
 
     voxels = np.ascontiguousarray(volume.detach().cpu().numpy()[0], dtype=np.float32)
@@ -196,7 +215,7 @@ def write_nifti(volume: MetaTensor, path: Path) -> None:
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = b""
     # Viewers that honour it open with the contrast's fixed window, so that a bad result looks bad.
-    image.header["cal_min"], image.header["cal_max"] = 0.0, STORED_SCALE
+    image.header["cal_min"], image.header["cal_max"] = 0.0, white
     nibabel.save(image, path)
 
 
@@ -235,7 +254,16 @@ def _page(
             "Model": {"Name": model.name, "Version": model.version, "Weights (sha256)": model.weights_sha256},
             "Run": {"Created": created.isoformat(timespec="seconds"), **facts},
         },
+        overlay=_overlay(item),
     )
+
+
+def _overlay(item: Synthesis) -> Overlay | None:
+    judged = item.uncertainty
+    if judged is None:
+        return None
+    values = np.ascontiguousarray(judged.values.numpy()[0], dtype=np.float32)
+    return Overlay(values, judged.short, calibrated=judged.level is not None)
 
 
 def _voxels(volume: MetaTensor) -> np.ndarray:
@@ -251,6 +279,7 @@ def _entry(item: Synthesis, products: Mapping[str, Any]) -> dict[str, Any]:
         "decisions": dict(item.decisions),
         "warnings": [*item.warnings, *([OEDEMA_LIMIT] if item.target == "PDFS" else [])],
         "quality": dict(item.quality),
+        **({"uncertainty": dict(item.uncertainty.facts)} if item.uncertainty is not None else {}),
         # UIDs only where the DICOM beside this file carries them anyway.
         **({"identifiers": dict(item.identifiers)} if "dicom" in products and item.identifiers else {}),
         "products": dict(products),

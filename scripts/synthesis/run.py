@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from scripts.synthesis.verdicts import without_file_names
 
 if TYPE_CHECKING:
     from scripts.synthesis.products import Synthesis
+    from scripts.synthesis.uncertainty import Uncertainty
 
 
 def synthesize(request: Request, progress: Progress | None = None, bundle_root: Path | None = None) -> dict[str, Any]:
@@ -44,15 +45,44 @@ def synthesize(request: Request, progress: Progress | None = None, bundle_root: 
         trail.jobs = plan.jobs
         check_writable(request.out)
         with refusals_unwrapped():
-            model = load_model(plan.jobs[0].target, request.device, bundle_root)
+            model = load_model(plan.jobs[0].target, request.device, bundle_root, gate=request.gate)
+            judge = judging(request, model, bundle_root or default_root(), tell) if request.uncertainty else None
             with staged_output(request.out) as stage:
-                report = _make(request, plan, model, stage, tell, trail)
+                report = _make(request, plan, model, stage, tell, trail, judge)
         trail.warnings = [entry["warnings"] for entry in report["series"]]
     tell("writing", 1, 1)
     return report
 
 
-def _make(request: Request, plan: Plan, model: Model, stage: Path, tell: Progress, trail: Trail) -> dict[str, Any]:
+Judge = Callable[[Job, Mapping[str, Any]], "Uncertainty"]
+"""What is known of the errors of a job's synthesis, whose data hold ``image`` and ``pred``."""
+
+
+def judging(request: Request, model: Model, root: Path, tell: Progress) -> Judge:
+    """The scale head and the calibration that a request asks for, as one function.
+
+    Raises:
+        WeightsError: no head, or one of other weights.
+        UsageError: a calibration that is none.
+    """
+    from scripts.synthesis.uncertainty import judge_synthesis, load_head, local_calibration, predicted_scale
+
+    head = load_head(root, model.facts)
+    local = None if request.calibration is None else local_calibration(request.calibration, head)
+
+    def judge(job: Job, data: Mapping[str, Any]) -> Uncertainty:
+        image, pred = data["image"], data["pred"]
+        scale = predicted_scale(model, head, image, pred, job.target, tell)
+        spacing = image.affine[:3, :3].norm(dim=0).tolist()[1:]
+        simulated = job.source_facts.get("Origin") == "simulated"
+        return judge_synthesis(image, pred, scale, job.target, head, (spacing[0], spacing[1]), local, simulated)
+
+    return judge
+
+
+def _make(
+    request: Request, plan: Plan, model: Model, stage: Path, tell: Progress, trail: Trail, judge: Judge | None
+) -> dict[str, Any]:
     """Synthesise and write one series after the other, so that one is in memory however many there are.
 
     One that is refused when its pixels are read keeps none of the others from being made.
@@ -72,6 +102,8 @@ def _make(request: Request, plan: Plan, model: Model, stage: Path, tell: Progres
             with refusals_unwrapped():
                 data = read_admitted(job, model, request.lift.force)
                 data |= infer(model, data["image"], tell)
+                if judge is not None:
+                    data["uncertainty"] = judge(job, data)
                 tell("writing", 0, 1)
                 products.add(finish(job, data, model), facts([data["device"]]))
                 devices.append(data["device"])
@@ -139,6 +171,13 @@ def finish(job: Job, data: Mapping[str, Any], transforms: Transforms) -> Synthes
     Raises:
         GeometryError: the synthesis does not lie on its source's voxels.
     """
+    from scripts.synthesis.products import STORED_SCALE
+
     pred = transforms.postprocessing(data)["pred"]
     item = assemble(job, data["image"], pred, transforms.preprocessing, data["result"])
-    return replace(item, warnings=(*item.warnings, *data["notes"]))
+    item = replace(item, warnings=(*item.warnings, *data["notes"]))
+    if "uncertainty" not in data:
+        return item
+    judged = data["uncertainty"]
+    placed = transforms.postprocessing({**data, "pred": judged.values})["pred"] / STORED_SCALE
+    return replace(item, uncertainty=judged, uncertain=placed, warnings=(*item.warnings, judged.says))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from scripts.report import page
+from scripts.report.overlay import Overlay
 from scripts.report.page import Pane, Report, write_page
 from scripts.report.voxels import pack_slice
 
@@ -21,6 +22,9 @@ const copy = document.createElement('canvas').getContext('2d', {willReadFrequent
 copy.drawImage(canvas, -canvas.width / 2, -canvas.height / 2);
 return copy.getImageData(0, 0, 1, 1).data[0];
 """
+
+
+COLOUR = "return Array.from(copy.getImageData(0, 0, 1, 1).data.slice(0, 3))"
 
 
 def level(pane: int, index: int) -> float:
@@ -135,6 +139,80 @@ def test_flicker_puts_the_compared_image_in_place_of_the_synthesis(opened):
     opened.press("f")
     assert grey(opened, 1) == synthesis
     assert not opened.run(mark)
+
+
+def colour(browser, pane):
+    shown(browser, "slice")
+    return browser.run(PIXEL.replace("return copy.getImageData(0, 0, 1, 1).data[0]", COLOUR), pane)
+
+
+@pytest.fixture
+def judged(browser, tmp_path):
+    voxels = np.full(SHAPE, 0.4, np.float32)
+    values = np.zeros(SHAPE, np.float32)
+    values[:, 10:30, 15:35] = 60
+    values[0] = 10
+    panes = (Pane("PD", "PD", voxels, False), Pane("PDFS", "PDFS", voxels, True))
+    report = Report(
+        title="Knee",
+        panes=panes,
+        spacing_mm=(0.5, 0.8),
+        positions_mm=tuple(map(float, range(SHAPE[0]))),
+        plane="sagittal",
+        edges={"left": "A", "right": "P", "top": "H", "bottom": "F"},
+        target="PDFS",
+        warnings=(),
+        facts={},
+        overlay=Overlay(values, "half width of the 90% interval in percent of muscle signal", calibrated=True),
+    )
+    write_page(report, tmp_path / "report.html")
+    browser.open((tmp_path / "report.html").as_uri())
+    until(browser, "unpacked", "all")
+    until(browser, "drawn", "true")
+    yield browser
+    assert browser.log() == []
+
+
+def test_uncertainty_is_laid_over_the_synthesis_alone_and_taken_off_again(judged):
+    plain = [colour(judged, pane) for pane in (0, 1)]
+    assert plain[0] == plain[1] and len(set(plain[1])) == 1
+    legend = "return document.getElementById('legend').hidden"
+    assert judged.run(legend)
+    judged.press("u")
+    assert shown(judged, "uncertain") == "true" and not judged.run(legend)
+    assert "percent of muscle" in judged.run("return document.getElementById('legend').textContent")
+    red, green, blue = colour(judged, 1)
+    assert red > green > blue  # the lowest band is yellow
+    assert colour(judged, 0) == plain[0]
+    judged.press("Home")  # where all of it is below the lowest band
+    assert colour(judged, 1) == plain[1]
+    judged.press("ArrowDown")
+    assert colour(judged, 1) == [red, green, blue]
+    judged.press("f")  # another image has no uncertainty
+    assert colour(judged, 1) == plain[0]
+    judged.press("f")
+    judged.run("document.getElementById('overlay').click()")
+    assert shown(judged, "uncertain") == "false"
+    assert colour(judged, 1) == plain[1]
+    judged.press("u")
+    judged.press("r")
+    assert colour(judged, 1) == plain[1]
+
+
+def test_the_value_under_the_pointer_has_its_interval(judged):
+    judged.press("u")
+    judged.drag(middle_of(judged, 1), (1, 1))
+    value = "return document.querySelectorAll('.pane .value')[1].textContent"
+    assert judged.run(value).split() == ["0.400", "\u00b160", "%"]
+    judged.press("u")
+    shown(judged, "slice")
+    assert judged.run(value).split() == ["0.400"]
+
+
+def test_a_report_without_uncertainty_offers_none(opened):
+    assert opened.run("return document.getElementById('uncertain').hidden")
+    opened.press("u")
+    assert shown(opened, "uncertain") == "false"
 
 
 def test_windows_change_by_preset_and_by_mouse_for_one_contrast_and_come_back(opened):

@@ -36,6 +36,21 @@ def test_folder_gives_one_case_per_study_and_volume_of_the_source_contrast(knee_
         find_cases(str(data), "PD")
 
 
+def test_a_site_file_says_what_names_mean_here_too(knee_series: Series, tmp_path: Path) -> None:
+    knee_series("data/study", acquired=True, description="KN 3")
+    (tmp_path / "site.toml").write_text('[series."KN 3"]\nignore = true\n')
+    assert set(find_cases(str(tmp_path / "data"), "PDFS").jobs) == {"study"}
+    with pytest.raises(GateError, match="study: "):
+        find_cases(str(tmp_path / "data"), "PDFS", site=str(tmp_path / "site.toml"))
+
+
+def test_each_case_has_the_verdicts_on_its_study(knee_series: Series, tmp_path: Path) -> None:
+    knee_series("data/study/1", acquired=True)
+    knee_series("data/study/2", plane="coronal", contrast="PDFS", number=2, seed=2, acquired=True)
+    (verdicts,) = find_cases(str(tmp_path / "data"), "PDFS").found.values()
+    assert [(one.stack, one.verdict) for one in verdicts] == [("1.1", "made"), ("2.1", "not a candidate")]
+
+
 def test_simulated_studies_need_their_word(knee_series: Series, tmp_path: Path) -> None:
     knee_series("data/study")
     with pytest.raises(GateError, match="--accept-simulated"):

@@ -59,8 +59,8 @@ def cramped(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Cramped]]:
     made: list[Cramped] = []
 
     def install(fits: int, error: Exception = NO_MEMORY[0]) -> list[Cramped]:
-        def load(target: str, device: str = "auto", root: Path | None = None) -> Model:
-            model = load_model(target, "cpu", root)
+        def load(target: str, device: str = "auto", root: Path | None = None, gate: Path | None = None) -> Model:
+            model = load_model(target, "cpu", root, gate=gate)
             made.append(Cramped(model.network, fits, error))
             return dataclasses.replace(model, network=made[-1], device=GPU)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import warnings
@@ -15,9 +16,12 @@ import pydicom
 import pytest
 
 from scripts.dicom.read import read_stack
+from scripts.errors import UsageError
+from scripts.synthesis.cases import Cases
 from scripts.synthesis.planning import Request
 from scripts.synthesis.presentation import Presentation
 from scripts.synthesis.run import synthesize
+from scripts.synthesis.saving import SaveDerivedSeriesd
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "bundle/configs/inference.yaml"
@@ -70,6 +74,8 @@ def test_workflow_writes_what_the_command_line_writes(
     assert sorted(p.name for p in made.iterdir()) == sorted(p.name for p in (tmp_path / "direct").iterdir())
     for folder in (made, tmp_path / "direct"):
         assert len(list(folder.glob("0*.dcm"))) == 10
+    told = [json.loads((folder / "report.json").read_text()) for folder in (made, tmp_path / "direct")]
+    assert told[0]["input"] == told[1]["input"] and told[0]["series"][0]["quality"] == told[1]["series"][0]["quality"]
     one, other = (read_stack(sorted(f.glob("0*.dcm"))).array for f in (made, tmp_path / "direct"))
     np.testing.assert_array_equal(one, other)
     first, second = (
@@ -102,3 +108,12 @@ def test_last_line_is_the_refusal(tmp_path: Path, arguments: list[str], last: st
     assert done.returncode != 0
     assert last in done.stderr.strip().splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+def test_one_word_is_one_format_and_an_unknown_one_is_refused() -> None:
+    def saving(formats: str) -> SaveDerivedSeriesd:
+        return SaveDerivedSeriesd("pred", "image", Cases({}), dict, "out", "bundle", "model.pt", formats)
+
+    assert saving("nifti").formats == ("nifti",)
+    with pytest.raises(UsageError, match="unknown; need dicom, nifti or both"):
+        saving("png")

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -100,7 +101,8 @@ def test_page_names_no_patient(knee_series: Series, random_bundle: Path, tmp_pat
         assert "Marrow oedema" in text
 
 
-def test_acquired_partner_becomes_the_third_pane(knee_series: Series, random_bundle: Path, tmp_path: Path) -> None:
+def _simulated_pair(knee_series: Series, folder: Path) -> Request:
+    """A study of a PD series and its PDFS twin under ``folder/pair``, and the request that takes it."""
     from scripts.dicom.study import SimulatedSeries, write_simulated_study
 
     volume = read_stack(knee_series())
@@ -108,12 +110,46 @@ def test_acquired_partner_becomes_the_third_pane(knee_series: Series, random_bun
         SimulatedSeries(volume.array, volume.affine_lps, name, name, 3.0, 0.03, 8, 3.0, name == "PDFS")
         for name in ("PD", "PDFS")
     ]
-    write_simulated_study(tmp_path / "pair", pair, 5)
-    request = Request((tmp_path / "pair",), tmp_path / "out", lift=Lift(simulated=True))
-    report = synthesize(request, bundle_root=random_bundle)
+    write_simulated_study(folder / "pair", pair, 5)
+    return Request((folder / "pair",), folder / "out", lift=Lift(simulated=True))
+
+
+def test_acquired_partner_becomes_the_third_pane(knee_series: Series, random_bundle: Path, tmp_path: Path) -> None:
+    report = synthesize(_simulated_pair(knee_series, tmp_path), bundle_root=random_bundle)
     assert report["series"][0]["decisions"]["Acquired target"] == "stack 2.1, shown for comparison only"
     assert "PDFS simulated" in (tmp_path / "out" / "report.html").read_text()
     assert any("Simulated input" in warning for warning in report["series"][0]["warnings"])
+
+
+def test_a_partner_that_cannot_be_read_keeps_no_synthesis_from_being_made_and_is_not_judged(
+    knee_series: Series, random_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pydicom
+
+    from scripts.transforms import quality
+
+    judged: list[str] = []
+    whole = quality.judgement_of
+
+    def watched(image: Any, contrast: str, limits: Any) -> Any:
+        judged.append(contrast)
+        return whole(image, contrast, limits)
+
+    monkeypatch.setattr(quality, "judgement_of", watched)
+    request = _simulated_pair(knee_series, tmp_path)
+    sound = synthesize(request, bundle_root=random_bundle)["series"][0]
+    assert "shown for comparison only" in sound["decisions"]["Acquired target"] and judged == ["PD"]
+    for file in sorted((tmp_path / "pair").rglob("*.dcm")):
+        dataset = pydicom.dcmread(file)
+        if dataset.SeriesDescription == "PDFS":
+            dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEG2000Lossless
+            dataset.PixelData = pydicom.encaps.encapsulate([b"no picture "])
+            dataset["PixelData"].VR = "OB"
+            dataset.save_as(file)
+    broken = dataclasses.replace(request, out=tmp_path / "broken")
+    made = synthesize(broken, bundle_root=random_bundle)["series"][0]
+    assert "cannot be read" in made["decisions"]["Acquired target"]
+    assert made["products"] == sound["products"]
 
 
 def test_all_numbers_instances_through_and_labels_the_rest(
