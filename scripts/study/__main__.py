@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from scripts.program import run_program
 from scripts.study.baselines import FITS, TISSUE_GAINS, TISSUE_MEANS
 from scripts.study.detection import Seen, look_at
 from scripts.study.grid import read_grid
 from scripts.study.knees import LESIONS, close_ups, held_out_knees, lesion_twins
 from scripts.study.measure import predictor
 from scripts.study.measure_cell import measure_baseline_once, measure_cell
+from scripts.study.patients import Plan, run_patients
 from scripts.study.results import publish, write_detection, write_results
 from scripts.study.timing import time_rows
 from scripts.study.train_cell import train_cell
@@ -28,7 +32,7 @@ Folder = Annotated[Path, typer.Option("-o", "--output", help="Folder of the stud
 Cache = Annotated[Path, typer.Option(help="Where simulated knees are kept.")]
 Docs = Annotated[Path, typer.Option(help="Folder of the pages.")]
 
-app = typer.Typer(add_completion=False, help=__doc__)
+app = typer.Typer(add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
 
 @app.callback()
@@ -73,10 +77,25 @@ def publish_study(
     grid: GridName = "cpu",
     out: Folder = Path("outputs/study"),
     looked: Annotated[Path, typer.Option(help="Folder of the look for lesions.")] = Path("outputs/lesions"),
+    learned: Annotated[Path, typer.Option(help="Folder of the learning curve.")] = Path("outputs/patients"),
     docs: Docs = Path("bundle/docs"),
 ) -> None:
     """Write what is done so far into the pages: CSV files and figures beside them, tables into them."""
-    publish(read_grid(grid), out, looked, docs)
+    publish(read_grid(grid), out, looked, learned, docs)
+
+
+@app.command("patients")
+def patients(
+    out: Folder = Path("outputs/patients"),
+    cache_dir: Cache = Path(".cache"),
+    sizes: Annotated[list[int] | None, typer.Option("--size", min=2, help="Patients of a group; repeatable.")] = None,
+    seeds: Annotated[list[int] | None, typer.Option("--seed", min=0, help="Of the trainings; repeatable.")] = None,
+) -> None:
+    """Measure how many patients it takes: fine-tuning and training from scratch for an unseen scanner."""
+    plan = Plan()
+    run_patients(
+        replace(plan, sizes=tuple(sizes or plan.sizes), seeds=tuple(seeds or plan.seeds)), out, cache_dir.resolve()
+    )
 
 
 @app.command("lesions")
@@ -90,7 +109,7 @@ def lesions(
 ) -> None:
     """Look for lesions on PD, on synthetic PDFS and on acquired PDFS, each in and out of one knee."""
     model = load_model("PDFS", root=bundle)
-    predict, seen = predictor(model.network), list[Seen]()
+    predict, seen = predictor(model.network, model.inferer), list[Seen]()  # magnified as in use
     for kind in LESIONS:
         seen += look_at(predict, close_ups(kind, knees, slices, (side, side), cache_dir.resolve()))
         logger.info("looked at %d pairs, the last of kind %s", len(seen), kind)
@@ -98,4 +117,4 @@ def lesions(
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(run_program(app, "scripts.study"))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from scripts.body import body_mask, body_scale
+from scripts.interruption import follow_the_parent
 from scripts.metrics.body import fill_body
 from scripts.simulation.cohort import SECTION_SEEDS
 from scripts.simulation.pathology.catalogue import DECOYS, KINDS
@@ -192,6 +193,7 @@ def _precision(content: Any, before: torch.dtype, after: torch.dtype) -> Any:
 
 
 def _alone() -> None:
+    follow_the_parent()
     torch.set_num_threads(1)
 
 

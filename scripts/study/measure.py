@@ -97,9 +97,15 @@ def direction(target: int) -> str:
     return f"{CONTRASTS[1 - target]} to {CONTRASTS[target]}"
 
 
-def predictor(network: nn.Module) -> Predict:
-    """A trained network as a function of volumes."""
-    inferer = getattr(network, "inferer", SliceStackInferer)(CONTRASTS, batch_size=16)
+def predictor(network: nn.Module, inferer: Callable[..., Tensor] | None = None) -> Predict:
+    """A trained network as a function of volumes.
+
+    Args:
+        network: the network.
+        inferer: how it is used; by default slice by slice as they are, or as the network's kind demands.
+    """
+    if inferer is None:
+        inferer = getattr(network, "inferer", SliceStackInferer)(CONTRASTS, batch_size=16)
     network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(source: Tensor, target: int) -> Tensor:

@@ -23,6 +23,8 @@ from scripts.study.page import (
     recovery_table,
     stability_table,
 )
+from scripts.study.patients import PATIENTS, Learned
+from scripts.study.patients_page import draw_patients, patients_table
 from scripts.study.rows import read_csv, write_csv
 from scripts.study.table import Line, RowCost, study_costs, study_lines
 from scripts.study.timing import read_timings
@@ -55,7 +57,7 @@ def fill_page(page: str, results: Path, grid: Grid) -> str:
 
     Args:
         page: Markdown with places ``<!-- study: WHAT -->`` to ``<!-- /study -->``, WHAT being ``quality`` and a
-            direction, ``stability`` and a direction, ``curves``, ``costs``, ``detected`` or ``recovered``.
+            direction, ``stability`` and a direction, ``curves``, ``costs``, ``detected``, ``recovered``, ``patients``.
         results: folder of the CSV files.
         grid: of the study.
 
@@ -77,7 +79,9 @@ def fill_page(page: str, results: Path, grid: Grid) -> str:
             return detection_table(read_csv(results / DETECTED, Detected))
         if what == "recovered":
             return recovery_table(read_csv(results / RECOVERED, Recovered))
-        names = "quality or stability and a direction, curves, costs, detected, or recovered"
+        if what == "patients":
+            return patients_table(read_csv(results / PATIENTS, Learned))
+        names = "quality or stability and a direction, curves, costs, detected, recovered, or patients"
         raise UsageError(f"no table {what!r}; need {names}.")
 
     return _PLACE.sub(lambda place: f"<!-- study: {place['what']} -->\n{table(place['what'])}<!-- /study -->", page)
@@ -100,18 +104,22 @@ def write_detection(seen: Sequence[Seen], weights: str, out: Path) -> None:
     draw_detection(told, out / "observer.png")
 
 
-def publish(grid: Grid, out: Path, looked: Path, docs: Path) -> None:
+def publish(grid: Grid, out: Path, looked: Path, learned: Path, docs: Path) -> None:
     """Write the results beside the pages in ``docs``, under ``study``, and the tables into the pages.
 
     Args:
         grid: of the study.
         out: folder of the study.
         looked: folder of `write_detection`; left out where it is not there.
+        learned: folder of `scripts.study.patients`; left out where it is not there.
         docs: folder of the pages.
     """
     write_results(grid, out, docs / "study")
     for name in (LESIONS, DETECTED, RECOVERED, WEIGHTS, "observer.png") if looked.is_dir() else ():
         shutil.copyfile(looked / name, docs / "study" / name)
+    if (learned / PATIENTS).is_file():
+        shutil.copyfile(learned / PATIENTS, docs / "study" / PATIENTS)
+        draw_patients(read_csv(learned / PATIENTS, Learned), docs / "study" / "patients.png")
     for path in sorted(docs.glob("*.md")):
         text = path.read_text(encoding="utf-8")
         filled = fill_page(text, docs / "study", grid)

@@ -178,7 +178,9 @@ def test_a_structural_term_sharpens_and_is_best_without_recon(lines: dict[tuple[
         best = lines["no_recon_structure", direction, "psnr"]
         assert best.difference == pytest.approx(gain, abs=0.15) and best.difference_low > 0
         trained = [row for row, where, measure in lines if (where, measure) == (direction, "psnr") and "_" in row]
-        assert best.mean > max(lines[row, direction, "psnr"].mean for row in trained if row != best.row) - 0.02
+        thrice = lines["no_recon", direction, "psnr"]
+        by_seed = 0 if direction == DIRECTIONS[0] else thrice.seed_high - thrice.seed_low
+        assert best.mean > max(lines[row, direction, "psnr"].mean for row in trained if row != best.row) - by_seed
         more = lines["no_recon_structure_03", direction, "edge"].mean
         assert more > edges["no_recon_structure"] and lines["no_recon_structure_03", direction, "psnr"].mean < best.mean
     leak, usual, wiener = (

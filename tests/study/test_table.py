@@ -154,7 +154,7 @@ def test_pages_are_filled_from_the_tables_that_were_written(study: tuple[Grid, P
     docs = out / "docs"
     docs.mkdir()
     (docs / "WHY.md").write_text("# Why\n\n<!-- study: quality PD to PDFS -->\nold\n<!-- /study -->\n\nend\n")
-    publish(plan, out, out / "nothing", docs)
+    publish(plan, out, out / "nothing", out / "nothing", docs)
     page = (docs / "WHY.md").read_text()
     assert page.startswith("# Why\n") and page.endswith("<!-- /study -->\n\nend\n") and "old" not in page
     assert quality_table(study_lines(plan, out), DIRECTION, plan.default) in page
