@@ -48,7 +48,7 @@ def test_no_images_and_no_weights_but_the_shipped_ones(files: list[Path]) -> Non
     images += [path for path in files if path.read_bytes()[128:132] == b"DICM"]
     weights = [path for path in files if path.name.lower().endswith(WEIGHT_SUFFIXES)]
     assert relative(images) == []
-    assert set(relative(weights)) <= {"bundle/models/model.pt"}
+    assert set(relative(weights)) <= {"bundle/models/model.pt", "bundle/models/uncertainty.pt"}
 
 
 @pytest.mark.real_data

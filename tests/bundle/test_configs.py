@@ -15,7 +15,13 @@ from scripts.bundle_config import load_config, target_faults
 
 CONFIGS = Path(__file__).resolve().parents[2] / "bundle" / "configs"
 # Configs that run alone, with the id that runs them. Each other YAML is an overlay on train.yaml.
-ALONE = {"train": "training", "evaluate": "evaluating", "inference": "inference", "diagnose": "diagnosing"}
+ALONE = {
+    "train": "training",
+    "evaluate": "evaluating",
+    "inference": "inference",
+    "diagnose": "diagnosing",
+    "uncertainty": "training",
+}
 OVERLAYS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem not in ALONE)
 # What a network sees must not differ between learning, measuring and using it.
 SHARED_TRANSFORMS = ("NormalizeMagnituded", "DisplayOrientationd")
@@ -66,7 +72,7 @@ def network(name: str) -> torch.nn.Module:
     return parser_of(load(name)).get_parsed_content("network_def").eval()
 
 
-@pytest.mark.parametrize("name", ["evaluate", "inference", "diagnose"])
+@pytest.mark.parametrize("name", ["evaluate", "inference", "diagnose", "uncertainty"])
 @pytest.mark.parametrize("target", [0, 1])
 def test_network_is_the_trained_one(name: str, target: int) -> None:
     trained, used = network("train"), network(name)
@@ -127,12 +133,32 @@ def shared_transforms(name: str, key: str) -> list[dict[str, Any]]:
         ("train", "validate::preprocessing"),
         ("evaluate", "preprocessing"),
         ("diagnose", "train::preprocessing"),
+        ("uncertainty", "preprocessing"),
     ],
 )
 def test_intensity_and_orientation_are_those_of_inference(name: str, key: str) -> None:
     at_inference = shared_transforms("inference", "preprocessing")
     assert [entry["_target_"].rpartition(".")[2] for entry in at_inference] != []
     assert shared_transforms(name, key) == at_inference
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("train", "train::preprocessing"),
+        ("train", "validate::preprocessing"),
+        ("evaluate", "preprocessing"),
+        ("diagnose", "train::preprocessing"),
+    ],
+)
+def test_pairs_are_aligned_alike_and_as_displayed(name: str, key: str) -> None:
+    parser = parser_of(load(name))
+    parser.resolve_macro_and_relative_ids()
+    chain = [entry for entry in parser[key]["transforms"] if isinstance(entry, dict)]
+    targets = [entry["_target_"].rpartition(".")[2] for entry in chain]
+    place = targets.index("AlignPaird")
+    assert targets[place - 1] == "DisplayOrientationd", "rows name slices as they are displayed"
+    assert chain[place] == {"_target_": "scripts.transforms.align.AlignPaird", "keys": ["image", "label"]}
 
 
 def test_evaluation_scores_knees_that_training_never_saw() -> None:

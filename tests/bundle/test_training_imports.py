@@ -14,7 +14,7 @@ ALLOWED = ("torch", "numpy", "monai", "ignite", "yaml", "fire")
 NOT_THERE = (
     *("pydicom", "highdicom", "nibabel", "gdcm", "pylibjpeg", "jpeg_ls"),
     *("matplotlib", "PIL", "scipy", "tensorboard", "wandb", "pandas", "skimage", "jsonschema"),
-    *("typer", "rich", "click", "tqdm"),
+    *("typer", "rich", "click", "tqdm", "SimpleITK", "h5py"),
 )
 
 BARE_MACHINE = f"""
@@ -46,9 +46,9 @@ def targets(config):
         for item in config:
             yield from targets(item)
 
-named = sorted({t.rpartition(".")[0] for t in targets(ConfigParser.load_config_file("bundle/configs/train.yaml"))
+named = sorted({t.rpartition(".")[0] for t in targets(ConfigParser.load_config_file(CONFIG))
                 if isinstance(t, str) and t.startswith("scripts.")})
-assert named, "train.yaml names nothing of this project"
+assert named, "the config names nothing of this project"
 for module in named:
     importlib.import_module(module)
 foreign = {name.partition(".")[0] for name in sys.modules} - allowed
@@ -67,8 +67,9 @@ def test_the_bare_machine_lacks_what_it_should() -> None:
     assert "ModuleNotFoundError" in done.stderr
 
 
-def test_training_imports_only_what_a_bare_machine_has() -> None:
-    done = run_bare(IMPORT_WHAT_TRAINING_NAMES, timeout=120)
+@pytest.mark.parametrize("name", ["train", "uncertainty"])
+def test_training_imports_only_what_a_bare_machine_has(name: str) -> None:
+    done = run_bare(f'CONFIG = "bundle/configs/{name}.yaml"\n{IMPORT_WHAT_TRAINING_NAMES}', timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "FOREIGN []"
 

@@ -36,7 +36,7 @@ def prepare() -> None:
     software_block()  # asks git once
 
     @lru_cache
-    def identity(target: str, device: str = "auto", root: Path | None = None) -> Model:
+    def identity(target: str, device: str = "auto", root: Path | None = None, gate: Path | None = None) -> Model:
         transforms = load_transforms(target)
         return Model(
             facts=ModelFacts("identity", "0", "00" * 32),
