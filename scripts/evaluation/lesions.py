@@ -189,14 +189,10 @@ def lesion_table(rows: Sequence[LesionScore], seed: int = 0, resamples: int = RE
 
 
 def _numbers(lesions: Sequence[LesionContrast], seed: int, resamples: int) -> tuple[str, ...]:
-    by_patient: dict[str, list[LesionContrast]] = {}
-    for one in lesions:
-        by_patient.setdefault(one.patient, []).append(one)
-    true, made = (
-        over_patients({who: [getattr(one, name) for one in own] for who, own in by_patient.items()}, seed, resamples)
-        for name in ("true", "predicted")
-    )
+    true = over_patients(((one.patient, one.true) for one in lesions), seed, resamples)
+    made = over_patients(((one.patient, one.predicted) for one in lesions), seed, resamples)
+    patients = len({one.patient for one in lesions})
     recovery = ""
     if len(lesions) >= LEAST_FOR_SLOPE and len({one.true for one in lesions}) > 1:
         recovery = contrast_recovery(lesions, seed, resamples).slope.text(2)
-    return (str(len(lesions)), str(len(by_patient)), true.text(3, signed=True), made.text(3, signed=True), recovery)
+    return (str(len(lesions)), str(patients), true.text(3, signed=True), made.text(3, signed=True), recovery)

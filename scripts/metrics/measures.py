@@ -177,10 +177,7 @@ def summarise_measures(rows: Iterable[MeasureScore], seed: int = 0, resamples: i
         groups.setdefault((*(getattr(row, name) for name in _WAY), row.method), []).append(row)
 
     def estimate(values: Iterable[tuple[str, float]]) -> Estimate:
-        of_patients: dict[str, list[float]] = {}
-        for patient, value in values:
-            of_patients.setdefault(patient, []).append(value)
-        return over_patients(of_patients, seed, resamples)
+        return over_patients(values, seed, resamples)
 
     return [
         MeasureSummary(

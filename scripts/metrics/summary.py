@@ -158,15 +158,18 @@ def bootstrap_mean(values: Tensor, seed: int = 0, resamples: int = RESAMPLES, le
     return Estimate(mean, low, high)
 
 
-def over_patients(values: Mapping[str, Sequence[float]], seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+def over_patients(values: Iterable[tuple[str, float]], seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
     """Mean over patients with its interval; a patient counts once, with the mean of what it has.
 
     Args:
-        values: one or more numbers by patient: of several planes, say, or of several lesions.
+        values: patient and number, one or more of each patient: of several planes, say, or of several lesions.
         seed: of the bootstrap.
         resamples: of the bootstrap.
     """
-    means = [sum(one) / len(one) for one in values.values()]
+    by_patient: dict[str, list[float]] = {}
+    for patient, value in values:
+        by_patient.setdefault(patient, []).append(value)
+    means = [sum(one) / len(one) for one in by_patient.values()]
     return bootstrap_mean(torch.tensor(means, dtype=torch.float64), seed, resamples)
 
 
@@ -203,10 +206,7 @@ def summarise(
         group[case.patient, case.case] = case
 
     def estimate(values: Iterable[tuple[str, float]]) -> Estimate:
-        of_patients: dict[str, list[float]] = {}
-        for patient, value in values:
-            of_patients.setdefault(patient, []).append(value)
-        return over_patients(of_patients, seed, resamples)
+        return over_patients(values, seed, resamples)
 
     lines = []
     for (protocol, direction, reference, registration, scaling, method), group in groups.items():

@@ -14,16 +14,17 @@ def fill_document(room: Path, **words: object) -> str:
 
     Args:
         room: folder of ``page.html``, whose first line is the title and whose other lines are the body, and of
-            ``page.css``.
+            ``page.css``, which stands behind ``document.css``.
         words: what stands for each ``$name`` of them: numbers, and text that is escaped.
 
     Raises:
         KeyError: a name that is not given.
     """
     title, _, body = _own(room / "page.html").partition("\n")
-    style = _own(room / "page.css")
+    here = Path(__file__).parent
+    style = _own(here / "document.css") + _own(room / "page.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    frame = Template((Path(__file__).parent / "document.html").read_text(encoding="utf-8"))
+    frame = Template((here / "document.html").read_text(encoding="utf-8"))
     return frame.substitute(
         policy=f"default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; style-src 'sha256-{digest}'",
         title=Template(title).substitute(words),
