@@ -95,6 +95,7 @@ class CrossContrastTrainer(SupervisedTrainer):
         """Train on one batch of slices ``image`` (contrast a) and ``label`` (contrast b), ``(B, 1, H, W)``.
 
         They are the targets, and the inputs too where the batch has no ``image_input`` and ``label_input``.
+        ``lesion`` is the share that lesions changed, where it is known.
         """
         device, non_blocking = self.state.device, self.non_blocking
 
@@ -112,7 +113,7 @@ class CrossContrastTrainer(SupervisedTrainer):
         loss = cast(CrossContrastLoss, self.loss_function)
         with torch.autocast(a.device.type, dtype=torch.bfloat16, enabled=self.autocast):
             paths = self._paths(*inputs, same_domain=loss.needs_same_domain)
-        terms = loss(paths, a, b, inputs)
+        terms = loss(paths, a, b, inputs, slices("lesion") if "lesion" in batchdata else None)
         terms["loss"].backward()
         if self.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)

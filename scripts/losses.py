@@ -32,6 +32,8 @@ class CrossContrastLoss(nn.Module):
             moves both.
         structure: weight of the term of that name; without one it is not computed.
         edges: likewise.
+        lesions: how much more than other pixels those of a known lesion count in the differences of cross. A lesion
+            fills a thousandth of a knee, so that what it looks like hardly counts at its true share.
 
     Raises:
         ValueError: for a missing, unknown or negative weight, a negative threshold or an unknown choice.
@@ -45,12 +47,15 @@ class CrossContrastLoss(nn.Module):
         content_anchor: str | None = None,
         structure: float = 0.0,
         edges: float = 0.0,
+        lesions: float = 0.0,
     ) -> None:
         super().__init__()
         if set(weights) != set(TERMS) or min(weights.values()) < 0:
             raise ValueError(f"loss_weights is {dict(weights)}; need one weight >= 0 for each of {', '.join(TERMS)}.")
-        if structure < 0 or edges < 0:
-            raise ValueError(f"structure weighs {structure:g} and edges {edges:g}; need weights >= 0.")
+        if min(structure, edges, lesions) < 0:
+            raise ValueError(
+                f"structure weighs {structure:g}, edges {edges:g} and lesions {lesions:g}; need weights >= 0."
+            )
         if squared_below < 0:
             raise ValueError(f"squared_below is {squared_below:g}; need 0 or a positive difference between images.")
         if recon_of not in ("target", "input") or content_anchor not in (None, "a", "b"):
@@ -60,7 +65,7 @@ class CrossContrastLoss(nn.Module):
             )
         extras = {"structure": float(structure), "edges": float(edges)}
         self.weights = {term: float(weights[term]) for term in TERMS} | {k: v for k, v in extras.items() if v > 0}
-        self.squared_below = float(squared_below)
+        self.squared_below, self.lesions = float(squared_below), float(lesions)
         self.recon_of, self.content_anchor = recon_of, content_anchor
         self.extras = {term: _EXTRA[term]() for term in extras if term in self.weights}
 
@@ -75,6 +80,7 @@ class CrossContrastLoss(nn.Module):
         a: torch.Tensor,
         b: torch.Tensor,
         inputs: tuple[torch.Tensor, torch.Tensor] | None = None,
+        lesion: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """Compute the terms.
 
@@ -84,29 +90,35 @@ class CrossContrastLoss(nn.Module):
             a: target of contrast ``a``, ``(B, 1, H, W)``.
             b: target of contrast ``b``.
             inputs: what the network was given of both contrasts; the targets if None.
+            lesion: share of each pixel that lesions changed, 0 to 1, shape of ``a``, where it is known.
 
         Returns:
             Scalars ``loss`` (weighted) and one per term (unweighted), in float32.
         """
 
-        def distance(x: str, y: torch.Tensor) -> torch.Tensor:
-            return self.difference(paths[x].float(), y.float())
+        def distance(x: str, y: torch.Tensor, share: torch.Tensor | None = None) -> torch.Tensor:
+            return self.difference(paths[x].float(), y.float(), share)
 
         nothing = torch.zeros((), device=a.device)
         same_a, same_b = (a, b) if self.recon_of == "target" or inputs is None else inputs
         terms = {
             "content": self._content(paths["z_a"].float(), paths["z_b"].float()) if "z_a" in paths else nothing,
             "recon": distance("a_from_a", same_a) + distance("b_from_b", same_b) if "a_from_a" in paths else nothing,
-            "cross": distance("b_from_a", b) + distance("a_from_b", a),
+            "cross": distance("b_from_a", b, lesion) + distance("a_from_b", a, lesion),
         }
         for term, compare in self.extras.items():
             terms[term] = sum((compare(paths[x].float(), y.float()) for x, y in _crossing(a, b)), nothing)
         loss = sum((self.weights[term] * value for term, value in terms.items()), nothing)
         return {"loss": loss, **terms}
 
-    def difference(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Mean difference between two images."""
-        return F.smooth_l1_loss(prediction, target, beta=self.squared_below)
+    def difference(
+        self, prediction: torch.Tensor, target: torch.Tensor, lesion: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Mean difference between two images; a pixel of a lesion counts ``1 + lesions``, others once."""
+        if lesion is None or self.lesions == 0:
+            return F.smooth_l1_loss(prediction, target, beta=self.squared_below)
+        each = F.smooth_l1_loss(prediction, target, beta=self.squared_below, reduction="none")
+        return (each * (1 + self.lesions * lesion)).mean()
 
     def _content(self, z_a: torch.Tensor, z_b: torch.Tensor) -> torch.Tensor:
         if self.content_anchor == "a":

@@ -83,8 +83,9 @@ class RandomSlices(Dataset[Item]):
 
         Returns:
             ``image`` and ``label`` ``(1, H, W)`` float32 on the fixed scale, the targets; ``image_input`` and
-            ``label_input``, what the network is given, where that differs; ``gain`` ``(2,)``: what the inputs are to be
-            multiplied with; and ``origin`` ``(2,)``: item and slice, to name a batch that fails.
+            ``label_input``, what the network is given, where that differs; ``lesion``, the share that lesions changed
+            in 0 to 1, of simulated slices; ``gain`` ``(2,)``: what the inputs are to be multiplied with; and ``origin``
+            ``(2,)``: item and slice, to name a batch that fails.
         """
         return self.__getitems__([index])[0]
 
@@ -181,11 +182,11 @@ class SimulatedSlices(RandomSlices):
     def _items(self, seeds: Sequence[int]) -> list[Item]:
         cuts = [self._cut(seed) for seed in seeds]
         items = []
-        for seen, (_, gain, which, where) in zip(
+        for seen, (cut, gain, which, where) in zip(
             scan_cuts([cut for cut, *_ in cuts], self.noisy_targets), cuts, strict=True
         ):
-            inputs = {"image_input": seen.inputs[:1], "label_input": seen.inputs[1:]}
-            items.append(_item(seen.targets, gain, which, where) | inputs)
+            more = {"image_input": seen.inputs[:1], "label_input": seen.inputs[1:], "lesion": cut.maps.lesions}
+            items.append(_item(seen.targets, gain, which, where) | more)
         if get_worker_info() is not None:
             items = [{key: value.cpu() for key, value in item.items()} for item in items]
         return items

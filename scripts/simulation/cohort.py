@@ -128,7 +128,8 @@ def read_maps(path: Path) -> tuple[TissueMaps, Probe]:
     content = torch.load(path, weights_only=True, mmap=True)
     compartment, share = content["compartment"], content["share"]
     nothing = torch.zeros((), dtype=torch.uint8).expand(compartment.shape[1:])
-    maps = TissueMaps(compartment, share, nothing, nothing, content["affine_lps"].clone())
+    lesion = content.get("lesion", nothing)  # files of earlier versions have none
+    maps = TissueMaps(compartment, share, nothing, lesion, content["affine_lps"].clone())
     return maps, Probe(content["probe_shares"].clone(), content["probe_points"].clone())
 
 
@@ -164,6 +165,7 @@ def _write_maps(folder: Path, job: _Job) -> None:
     maps = map_study(parameters)
     seen = probe(maps)
     content = {"compartment": maps.compartment, "share": maps.share, "affine_lps": maps.affine_lps}
+    content |= {"lesion": maps.lesion}
     torch.save(content | {"probe_shares": seen.shares, "probe_points": seen.points}, folder / MAPS)
     _write_drawn(folder, {"parameters": as_plain(parameters)})
 

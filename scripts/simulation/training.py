@@ -61,9 +61,11 @@ class Resampled(TissueMaps):
 
     Args:
         shares: volume share of each compartment, ``(C, D, H, W)``.
+        lesions: volume share that lesions changed, ``(1, H, W)``.
     """
 
     shares: Tensor
+    lesions: Tensor
 
     def dense(self, index: int | slice) -> Tensor:
         """See `TissueMaps.dense`."""
@@ -97,9 +99,11 @@ def resample(
     found = F.grid_sample(dense[None], grid, mode="bicubic", align_corners=False, padding_mode="border")[0]
     shares = dense.new_zeros(len(COMPARTMENTS), 1, *size)
     shares[present, 0] = found
+    lesion = maps.lesion[index].to(dense)[None, None] / 255
+    changed = F.grid_sample(lesion, grid, mode="bilinear", align_corners=False)[0]
     nothing = torch.zeros(1, *size, dtype=torch.uint8, device=dense.device)
     affine = maps.affine_lps.double().cpu() @ _to_source(index, matrix, (dense.shape[1], dense.shape[2]), size)
-    return Resampled(nothing[None], nothing[None], nothing, nothing, affine, shares)
+    return Resampled(nothing[None], nothing[None], nothing, nothing, affine, shares, changed)
 
 
 def _to_source(index: int, matrix: Tensor, source: tuple[int, int], size: tuple[int, int]) -> Tensor:

@@ -137,11 +137,11 @@ class RicianLoss(CrossContrastLoss):
     (Donoho 1994, Biometrika 81:425). Arguments are those of `CrossContrastLoss`.
     """
 
-    def difference(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def difference(self, prediction: Tensor, target: Tensor, lesion: Tensor | None = None) -> Tensor:
         """Mean difference; images ``(B, 1, H, W)``."""
         # The mean grows with the square of a signal: a negative one would be as good as a positive one.
         below = prediction.clamp_max(0)
-        return super().difference(rician_mean(prediction - below, noise_level(target)) + below, target)
+        return super().difference(rician_mean(prediction - below, noise_level(target)) + below, target, lesion)
 
 
 def noise_level(image: Tensor) -> Tensor:

@@ -113,6 +113,19 @@ def test_simulated_slices_are_scanned_anew_each_time(maps: list[dict[str, Any]])
     assert float((several[0] - several[1]).abs().mean()) > 0.05  # the same slice, another contrast and noise
 
 
+def test_simulated_slices_tell_where_their_lesions_are(maps: list[dict[str, Any]], tmp_path: Path) -> None:
+    content = torch.load(maps[0]["maps"], weights_only=True)
+    marked = torch.zeros_like(content["lesion"])
+    marked[:, 10:20, 5:9] = 255
+    where = tmp_path / "maps.pt"
+    torch.save(content | {"lesion": marked}, where)
+    sample = SimulatedSlices([maps[0] | {"maps": str(where)}], replace(PLAIN, size=(48, 48)), samples=1)[0]
+    torch.testing.assert_close(sample["lesion"][0], marked[0].float() / 255, atol=1e-4, rtol=0)
+    torch.save({name: value for name, value in content.items() if name != "lesion"}, where)
+    sample = SimulatedSlices([maps[0] | {"maps": str(where)}], replace(PLAIN, size=(48, 48)), samples=1)[0]
+    assert float(sample["lesion"].max()) == 0  # a cache of an earlier version
+
+
 def test_a_cut_file_of_maps_is_not_read_in_silence(maps: list[dict[str, Any]], tmp_path: Path) -> None:
     broken = tmp_path / "maps.pt"
     broken.write_bytes(Path(maps[0]["maps"]).read_bytes()[:-500])

@@ -182,6 +182,20 @@ def test_small_differences_between_images_count_squared_if_asked() -> None:
         CrossContrastLoss(WEIGHTS, squared_below=-0.1)
 
 
+def test_a_known_lesion_counts_as_often_as_asked() -> None:
+    a, b = pair()
+    lesion = torch.zeros_like(b)
+    lesion[..., :6, :] = 1  # a quarter of the image
+    off = perfect(a, b) | {"b_from_a": b + 0.2, "a_from_a": a + 0.2}
+    loss = CrossContrastLoss(WEIGHTS, lesions=7.0)
+    assert float(loss(off, a, b, lesion=lesion)["cross"]) == pytest.approx(0.2 * (0.75 + 0.25 * 8), rel=1e-5)
+    assert float(loss(off, a, b, lesion=lesion)["recon"]) == pytest.approx(0.2, rel=1e-5)
+    assert float(loss(off, a, b)["cross"]) == pytest.approx(0.2, rel=1e-5)  # none is known
+    assert float(CrossContrastLoss(WEIGHTS)(off, a, b, lesion=lesion)["cross"]) == pytest.approx(0.2, rel=1e-5)
+    with pytest.raises(ValueError, match="lesions -1"):
+        CrossContrastLoss(WEIGHTS, lesions=-1.0)
+
+
 def test_each_term_reaches_the_network_with_a_finite_gradient() -> None:
     a, b = pair()
     for term in WEIGHTS:

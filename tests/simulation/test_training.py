@@ -69,6 +69,17 @@ def test_a_cut_out_knows_where_it_lies(mirror: float) -> None:
     assert float((offset - (offset @ normal) * normal).norm()) < 0.15
 
 
+def test_a_lesion_is_cut_out_with_its_slice() -> None:
+    maps = stack_of(Ball((9.0, 3.0, -11.0), 8.0))
+    ball = maps.dense(slice(None))[INDEX["muscle"]]
+    maps = replace(maps, lesion=(ball * 255).round().to(torch.uint8))
+    cut = resample(maps, 1, torch.tensor([[-0.6, 0.2, 0.1], [0.2, 0.7, -0.05]]), (50, 60))
+    assert float(cut.lesions.sum()) > 50
+    muscle = cut.dense(0)[INDEX["muscle"]]
+    apart = [float((cut.lesions[0].roll(shift, -1) - muscle).abs().mean()) for shift in (0, 1)]
+    assert apart[0] < apart[1] / 3, apart  # cubic beside linear interpolation, and a pixel off
+
+
 def test_without_geometry_a_cut_out_is_the_slice() -> None:
     maps = stack_of(Ball((0.0, 0.0, 0.0), 20.0))
     cut = resample(maps, 1, IDENTITY, (64, 72))
