@@ -158,7 +158,8 @@ def _foreign(case: Case, shape: tuple[int, int, int]) -> Made:
     else:
         frame = {"FrameOfReferenceUID": uid_from("foreign frame", str(case.seed))}
         other = Exam(drawn).series("PDFS", header=frame)
-    return _false(exam, other, FOREIGN)
+    # A knee of its own frame was planned by itself: tilted, its slices are refused before the images are looked at.
+    return _false(exam, other, FOREIGN if case.kind == "foreign_same_frame" else (*FOREIGN, "geometry"))
 
 
 def _other_plane(case: Case, shape: tuple[int, int, int]) -> Made:

@@ -94,16 +94,18 @@ def apply_augmentation(drawn: Draw, pair: torch.Tensor, coarse: torch.Tensor) ->
 
     Args:
         drawn: the draw.
-        pair: the slice of both contrasts, ``(2, H, W)``, each on its own fixed scale.
+        pair: the slice of both contrasts, ``(2, H, W)``, each on its own fixed scale; or several versions of it, one
+            behind the other, ``(2 n, H, W)``.
         coarse: every eighth row and column of the whole volumes, ``(2, D, h, w)``, from which the shaded volumes'
             bright ends are told.
 
     Returns:
-        The slices ``(2, h, w)`` float32, rescaled so that 1.0 is again the bright end of the shaded volume.
+        The slices ``(2 n, h, w)`` float32, rescaled so that 1.0 is again the bright end of the shaded volume.
     """
-    grid = F.affine_grid(drawn.matrix[None], [1, 2, *drawn.size], align_corners=False)
+    grid = F.affine_grid(drawn.matrix[None], [1, len(pair), *drawn.size], align_corners=False)
     slices = F.grid_sample(pair[None].float(), grid, align_corners=False, padding_mode="zeros")[0]
-    return slices * _shading(drawn.shading, grid[0]) / _new_bright_end(drawn.shading, coarse)[:, None, None]
+    ends = _new_bright_end(drawn.shading, coarse).repeat(len(pair) // 2)
+    return slices * _shading(drawn.shading, grid[0]) / ends[:, None, None]
 
 
 def _shading(shading: tuple[torch.Tensor, torch.Tensor, torch.Tensor], grid: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from scripts.data.chain import Undescribable, describe_chain
 from scripts.data.volume_cache import COARSE, CorruptEntry, Entry, Prepared, VolumeCache
 from scripts.errors import OutputError, UsageError
+from scripts.quality.noise import noise_floor
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +30,15 @@ _TELL_EVERY = 10.0  # seconds
 
 @dataclass(frozen=True)
 class Resident:
-    """A pair in memory; the same questions as `Entry`, which is one on disk."""
+    """A pair in memory; the same questions as `Entry`, which is one on disk.
+
+    Args:
+        whole: both contrasts, float16 ``(2, D, H, W)``.
+        floor: see `scripts.quality.noise.noise_floor`, of each contrast.
+    """
 
     whole: Tensor
+    floor: tuple[float, float] = (0.0, 0.0)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -131,7 +138,8 @@ class PreparedPairs:
 
     def _load(self, which: int) -> Entry | Resident:
         if self.cache is None:
-            return Resident(self._prepare(which).voxels)
+            made = self._prepare(which)
+            return Resident(made.voxels, made.floor)
         try:
             entry = self.cache.entry(self._given(which), lambda: self._prepare(which))
         except OutputError as error:
@@ -143,10 +151,10 @@ class PreparedPairs:
         if not self.resident:
             return entry
         try:
-            return Resident(entry.voxels())
+            return Resident(entry.voxels(), entry.floor)
         except CorruptEntry as fault:
             remade = self._remade(which, fault)
-            return remade if isinstance(remade, Resident) else Resident(remade.voxels())
+            return remade if isinstance(remade, Resident) else Resident(remade.voxels(), remade.floor)
 
     def _remade(self, which: int, fault: CorruptEntry) -> Entry | Resident:
         assert self.cache is not None
@@ -170,4 +178,11 @@ class PreparedPairs:
         affine = image.affine.tolist() if isinstance(image, MetaTensor) else None
         kept = [int(row[0]) for row in given["slices"]] if "slices" in given else list(range(image.shape[1]))
         facts = {"affine": affine, "patient": str(self.items[which].get("patient", "")), "slices": kept}
-        return Prepared(voxels, facts)
+        return Prepared(voxels, facts | {"floor": [_floor(one) for one in (image, label)]})
+
+
+def _floor(volume: Tensor) -> float:
+    if not isinstance(volume, MetaTensor):
+        return 0.0
+    rows_mm, columns_mm = (float(volume.affine[:3, axis].norm()) for axis in (1, 2))
+    return noise_floor(volume.as_tensor()[0].float(), (rows_mm * columns_mm) ** 0.5)

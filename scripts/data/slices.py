@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from scripts.data.augmentation import Augmentation, apply_augmentation, draw_augmentation
 from scripts.data.prepared_pairs import PreparedPairs
+from scripts.quality.noise import without_floor
 from scripts.simulation.brightness import Probe
 from scripts.simulation.cohort import read_maps
 from scripts.simulation.maps import TissueMaps
@@ -43,13 +44,14 @@ def training_slices(
         samples: slices per epoch.
         seed: with the epoch and the index it decides everything that is random.
         device: where simulated slices are computed; the GPU that trains, if no worker processes prepare batches.
-        noisy_targets: leave the noise in the targets of simulated slices, as in acquired ones.
+        noisy_targets: leave the noise in the targets of simulated slices, as in acquired ones, and the noise floor in
+            those of acquired ones.
         cache_dir: where preprocessed pairs are kept; None keeps them in memory alone.
         loading: of pairs, ``streamed`` from there or ``resident`` in memory.
     """
     if data and "maps" in data[0]:
         return SimulatedSlices(data, augmentation, samples, seed, device, noisy_targets)
-    return PairedSlices(data, transform, augmentation, samples, seed, cache_dir, loading)
+    return PairedSlices(data, transform, augmentation, samples, seed, cache_dir, loading, noisy_targets)
 
 
 class RandomSlices(Dataset[Item]):
@@ -115,6 +117,7 @@ class PairedSlices(RandomSlices):
         seed: with the epoch and the index it decides everything that is random.
         cache_dir: where preprocessed pairs are kept; None keeps them in memory alone.
         loading: ``streamed`` from there, or ``resident`` in memory; the slices are the same bit by bit.
+        noisy_targets: leave the noise floor in the targets, see `scripts.quality.noise.without_floor`.
     """
 
     def __init__(
@@ -126,8 +129,10 @@ class PairedSlices(RandomSlices):
         seed: int = 0,
         cache_dir: str | None = None,
         loading: str = "streamed",
+        noisy_targets: bool = False,
     ) -> None:
         super().__init__(data, augmentation, samples, seed)
+        self.noisy_targets = noisy_targets
         self.pairs = PreparedPairs(self.data, transform, cache_dir, loading)
 
     def set_epoch(self, epoch: int) -> None:
@@ -142,7 +147,12 @@ class PairedSlices(RandomSlices):
         which = self._draw_patient(generator)
         pair, coarse, where = self.pairs.read(which, lambda coarse: _draw_slice(coarse[0], generator))
         drawn = draw_augmentation(self.augmentation, (pair.shape[-2], pair.shape[-1]), generator)
-        return _item(apply_augmentation(drawn, pair, coarse), drawn.gain, which, where)
+        floor = torch.tensor(self.pairs.get(which).floor)[:, None, None]
+        if self.noisy_targets or not bool(floor.any()):
+            return _item(apply_augmentation(drawn, pair, coarse), drawn.gain, which, where)
+        versions = torch.cat((pair.float(), without_floor(pair.float(), floor)))
+        given, asked = apply_augmentation(drawn, versions, coarse).split(2)
+        return _item(asked, drawn.gain, which, where) | {"image_input": given[:1], "label_input": given[1:]}
 
 
 class SimulatedSlices(RandomSlices):

@@ -40,7 +40,7 @@ from scripts.errors import OutputError
 logger = logging.getLogger(__name__)
 
 FOLDER = "volumes"
-FORMAT = 1
+FORMAT = 2
 """Part of every name: raise it with any change of what an entry holds."""
 COARSE = 8
 """Every how manieth row and column is kept apart, for what looks at a whole volume: brightness, and where body is."""
@@ -52,17 +52,29 @@ class CorruptEntry(Exception):
     """An entry that is not what was written."""
 
 
+def floor_of(facts: Mapping[str, Any]) -> tuple[float, float]:
+    """The noise floors among what is known of a pair; 0 where none is."""
+    image, label = facts.get("floor", (0.0, 0.0))
+    return float(image), float(label)
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A preprocessed pair.
 
     Args:
         voxels: both contrasts, float16 ``(2, D, H, W)``.
-        facts: what is known beside: ``affine``, 4x4 to RAS mm, ``patient`` and ``slices``, those kept of the source.
+        facts: what is known beside: ``affine``, 4x4 to RAS mm, ``patient``, ``slices``, those kept of the source, and
+            ``floor``, of the noise of each contrast.
     """
 
     voxels: Tensor
     facts: Mapping[str, Any]
+
+    @property
+    def floor(self) -> tuple[float, float]:
+        """See `scripts.quality.noise.noise_floor`, of each contrast."""
+        return floor_of(self.facts)
 
 
 @dataclass(frozen=True)
@@ -82,6 +94,11 @@ class Entry:
     sums: np.ndarray
     coarse_sum: int
     facts: Mapping[str, Any]
+
+    @property
+    def floor(self) -> tuple[float, float]:
+        """See `Prepared`."""
+        return floor_of(self.facts)
 
     @property
     def size(self) -> tuple[int, int]:

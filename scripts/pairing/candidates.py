@@ -27,6 +27,7 @@ class Candidate:
         series: of the acquisition; equal for echoes.
         times: repetition and echo time [s], where known.
         problem: why it cannot be used, with the code of the reason; empty if it can.
+        fat_open: neither header nor pixels say whether the fat of this PD is suppressed.
         evidence: how the contrast is known.
         readout: unit vector of the readout (RAS), bandwidth of a pixel [Hz], field strength [T]; None where unknown.
     """
@@ -43,6 +44,7 @@ class Candidate:
     series: str = ""
     times: tuple[float | None, float | None] = (None, None)
     problem: tuple[str, str] | None = None
+    fat_open: bool = False
     evidence: str = ""
     readout: tuple[tuple[float, float, float], float, float] | None = None
 

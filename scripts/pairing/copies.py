@@ -13,9 +13,12 @@ p(d) of PD with PDFS at the shift d and q(d) of PDFS with itself, the least squa
 
     J(t, v) = max over A, B >= 0 of  2 A p(t) - 2 B p(t + v) - (A^2 + B^2) q(0) + 2 A B q(v).
 
+Nothing displaces an edge that lies along the readout: across the readout the place follows from all edges (`across`).
+Along it two copies are needed.
+
 No suppression is complete, and the fat that is left on PDFS is displaced by PDFS' own readout, often to the other side:
-its trabeculae and septa fit those of PD at a third place. So of PDFS only what is brighter than the fat left on it is
-taken: cartilage, fluid, vessels and, if well suppressed, muscle.
+its trabeculae and septa fit those of PD at a third place. Where that leads astray, what of PDFS is brighter than the
+fat left on it, cartilage, fluid, vessels and, if well suppressed, muscle, finds another place than all of it does.
 """
 
 from __future__ import annotations
@@ -27,13 +30,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scripts.pairing.edges import fat_left, flattened, gradients, smooth, water
+from scripts.pairing.edges import directions, fat_left, flattened, gradients, smooth, water
 from scripts.pairing.search import _smooth_size
 from scripts.pairing.volume import Working
 
 FARTHEST_FAT = 6.0
 """Largest displacement of fat that is looked for [pixels of the working grid]."""
 _FINE = 4  # steps per pixel
+_SIGMA = 0.8  # of the smoothing before [pixels]
+_HUMP = 5.0  # pixels: a true peak is narrower
 
 
 @dataclass(frozen=True)
@@ -49,16 +54,15 @@ class Features:
 
     power: float
     above: float
-    sigma: float = 0.8
-    white: float = 0.05
+    sigma: float = _SIGMA
+    white: float = 0.2
 
 
-FITTED = (Features(0.0, 1.2), Features(0.0, 1.5), Features(0.0, 2.0))
-"""The place is the median of what these find: each is drawn astray by other tissue."""
-CHECKED = Features(0.5, 1.5)
-"""By these the result is judged; they are none of the fitted ones."""
-TURNED = (Features(0.5, 0.0, white=0.1), Features(0.5, 1.2))
-"""By these together the turn is found: all edges, and those of water."""
+FITTED = (Features(0.0, 0.0), Features(0.0, 1.2), Features(0.0, 1.5))
+"""The first finds the place along the readout; where the others, which see less and are drawn by what fat is left, find
+quite another one, the median of all."""
+CHECKED = (Features(0.0, 0.0), Features(0.5, 0.0), Features(0.5, 1.5))
+"""By these the result is judged, and single slices are placed."""
 
 
 @dataclass(frozen=True)
@@ -154,40 +158,64 @@ class Fat:
     most: float = FARTHEST_FAT
 
 
-def match(found: Correlations, about: tuple[float, float], within: float, fat_is: Fat = Fat()) -> Match:
+def across(both: Working, partners: Mapping[int, int], reach: int, axis: int) -> Tensor:
+    """How well all edges that lie along the other axis fit at every shift, the broad hump taken off.
+
+    Args:
+        both: both images at the resolution of PD.
+        partners: slices of PD and of PDFS.
+        reach: farthest shift [pixels].
+        axis: in which their place is looked for: 0 down, 1 right.
+
+    Returns:
+        Mean over slices of the products of squared normalised gradients, ``(sides, sides)`` at quarter pixels.
+    """
+    size = [_smooth_size(side + reach) for side in both.image.shape[1:]]
+    image = directions(both.image[list(partners)], both.image_inside[list(partners)], _SIGMA)[axis]
+    label = directions(both.label[list(partners.values())], both.label_inside[list(partners.values())], _SIGMA)[axis]
+    p, q = (torch.fft.rfft2(one.square(), s=size) for one in (image, label))
+    surface = _cut((p.conj() * q).mean(0)[None], size, reach)
+    return _finer(surface - smooth(surface, _HUMP)).squeeze(0)
+
+
+def match(
+    found: Correlations,
+    about: tuple[float, float],
+    within: float | tuple[float, float],
+    fat_is: Fat = Fat(),
+) -> Match:
     """The place that two copies explain best, over all slices.
 
     Args:
         found: correlations; their reach covers ``about``, ``within`` and fat.
         about: where to look (right, down) [pixels].
-        within: how far from there [pixels].
+        within: how far from there [pixels]; or right, and down.
         fat_is: what is known of fat.
     """
-    across, own = _finer(found.across.sum(0)), _finer(found.own)
+    across, own = _finer(found.across.sum(0)[None])[0], _finer(found.own[None])[0]
     middle = found.reach * _FINE
     most = round(min(fat_is.most, FARTHEST_FAT) * _FINE)
     fats = torch.arange(-most, most + 1)
     fats = fats[fats.abs() >= min(round(fat_is.least * _FINE), most)]
     x0, y0 = (round(value * _FINE) + middle for value in about)
-    room = round(within * _FINE)
+    rooms = (within, within) if isinstance(within, float | int) else within
+    room_x, room_y = (max(round(value * _FINE), 1) for value in rooms)
     best: Match | None = None
     for axis in fat_is.axes:
         for fat in fats.tolist():
             shift = (fat, 0) if axis == 0 else (0, fat)
-            here = across[y0 - room : y0 + room + 1, x0 - room : x0 + room + 1]
-            there = across[
-                y0 - room + shift[0] : y0 + room + 1 + shift[0], x0 - room + shift[1] : x0 + room + 1 + shift[1]
-            ]
+            here = _window(across, y0, x0, room_y, room_x)
+            there = _window(across, y0 + shift[0], x0 + shift[1], room_y, room_x)
             gain, water, weight = _gain(here, there, own[middle, middle], own[middle + shift[0], middle + shift[1]])
             place = int(gain.argmax())
             height = float(gain.flatten()[place]) / found.power
             if best is None or height > best.gain:
-                down, right = divmod(place, 2 * room + 1)
+                down, right = divmod(place, 2 * room_x + 1)
                 down_off, right_off = _summit(gain, down, right)
                 best = Match(
                     shift=(
-                        (x0 - room + right + right_off - middle) / _FINE,
-                        (y0 - room + down + down_off - middle) / _FINE,
+                        (x0 - room_x + right + right_off - middle) / _FINE,
+                        (y0 - room_y + down + down_off - middle) / _FINE,
                     ),
                     axis=axis,
                     fat=fat / _FINE,
@@ -210,7 +238,7 @@ def surface_of(found: Correlations, slices: Tensor, known: Match) -> Tensor:
     Returns:
         Linear gain ``(sides, sides)`` at quarter pixels, the shift 0 in the middle; ends are 0.
     """
-    across = _finer(found.across[slices].sum(0))
+    across = _finer(found.across[slices].sum(0)[None])[0]
     fat = round(known.fat * _FINE)
     displaced = torch.zeros_like(across)
     source, target = (slice(fat, None), slice(None, -fat)) if fat > 0 else (slice(None, fat), slice(-fat, None))
@@ -233,6 +261,11 @@ def summit(surface: Tensor, reach: int, about: tuple[float, float], within: floa
     return place, float(area.max())
 
 
+def top(surface: Tensor, reach: int, about: tuple[float, float], within: float) -> float:
+    """Greatest height near a shift, to a quarter pixel, of a surface of whole pixels ``(2 reach + 1, 2 reach + 1)``."""
+    return summit(_finer(surface[None])[0], reach, about, within)[1]
+
+
 def height_at(surface: Tensor, reach: int, shift: tuple[float, float]) -> float:
     """Height of `surface_of` at a shift (right, down) [pixels]."""
     middle = reach * _FINE
@@ -250,9 +283,13 @@ def _gain(here: Tensor, there: Tensor, own: Tensor, beside: Tensor) -> tuple[Ten
     return gain, torch.where(both, water, alone), torch.where(both, fat, torch.zeros_like(fat))
 
 
-def _finer(surface: Tensor) -> Tensor:
-    size = [(side - 1) * _FINE + 1 for side in surface.shape]
-    return F.interpolate(surface[None, None], size=size, mode="bicubic", align_corners=True)[0, 0]
+def _window(surface: Tensor, y: int, x: int, room_y: int, room_x: int) -> Tensor:
+    return surface[y - room_y : y + room_y + 1, x - room_x : x + room_x + 1]
+
+
+def _finer(surfaces: Tensor) -> Tensor:
+    size = [(side - 1) * _FINE + 1 for side in surfaces.shape[-2:]]
+    return F.interpolate(surfaces[None], size=size, mode="bicubic", align_corners=True)[0]
 
 
 def _summit(surface: Tensor, down: int, right: int) -> tuple[float, float]:

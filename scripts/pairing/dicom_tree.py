@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.data.patients import spelling
-from scripts.pairing.candidates import PDFS, Candidate, Exam, Found, common_folder
+from scripts.pairing.candidates import PD, PDFS, Candidate, Exam, Found, common_folder
 
 if TYPE_CHECKING:
     from scripts.dicom.stack import Stack
@@ -152,7 +152,8 @@ def _candidate(stack: Stack, facts: dict[Path, _Facts], accept_simulated: bool, 
         series=stack.series_instance_uid,
         times=(stack.repetition_time, stack.echo_time),
         problem=problem,
-        evidence="; ".join(stack.evidence[:3]) if contrast in ("PD", PDFS) else "",
+        fat_open=stack.fat_open and contrast == PD,
+        evidence="; ".join(stack.evidence[:3]) if contrast in (PD, PDFS) else "",
         readout=facts[stack.files[0]].readout,
     )
 

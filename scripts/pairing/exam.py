@@ -31,6 +31,8 @@ def pair_exam(exam: Exam, settings: Settings) -> Outcome:
 def _chosen(proposal: Proposal, settings: Settings) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     """The one partner of a PD series by its pixels, and what was refused."""
     measured = [(label, measure(proposal.image, label, settings)) for label in proposal.labels]
+    if proposal.undecided and measured[0][1].reason == "wrong_contrast":
+        return _turned_around(proposal, settings, measured[0][1])
     fitting = [(label, found) for label, found in measured if not found.reason]
     if len(fitting) > 1:
         words = f"{len(fitting)} fat-suppressed series fit; need one: leave the others out, or list the pair in a CSV"
@@ -43,6 +45,22 @@ def _chosen(proposal: Proposal, settings: Settings) -> tuple[dict[str, Any] | No
     entry = _of(proposal.image, label, found)
     entry["evidence"] |= {"contrast": [proposal.image.evidence, label.evidence]}
     return entry, others
+
+
+def _turned_around(
+    proposal: Proposal, settings: Settings, found: Measured
+) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """What the two series of an undecided pair make the other way round; else the refusal of the first way."""
+    image, label = proposal.labels[0], proposal.image
+    other_way = measure(image, label, settings)
+    if other_way.reason == "wrong_contrast":
+        words = "two PD series of one plane, neither with less fat than the other"
+        return None, [_of(label, image, found) | {"words": words}]
+    if other_way.reason:
+        return None, [_of(image, label, other_way)]
+    entry = _of(image, label, other_way)
+    entry["evidence"] |= {"contrast": [image.evidence, f"{label.evidence}; beside PD its fat is dark"]}
+    return entry, []
 
 
 def _one_each(pairs: list[dict[str, Any]], refused: list[dict[str, Any]]) -> list[dict[str, Any]]:

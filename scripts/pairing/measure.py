@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from scripts.diagnosis.pairing import mutual_information
 from scripts.errors import DecodeError, GeometryError, KneeSynthError
 from scripts.pairing.candidates import Candidate
+from scripts.pairing.edges import directions, smooth
 from scripts.pairing.preview import preview
 from scripts.pairing.readout import Readout
 from scripts.pairing.register import Registration, register
@@ -23,7 +25,10 @@ from scripts.transforms.orientation import display_plane
 
 _UNRELATED_SLICES = 4  # apart: slices of one knee that share no more than any two
 _SUPPRESSION_LIMIT = 0.8
+_SAME_EDGES = 0.8  # poorly suppressed PDFS: .73 at most; a second PD, or T2: .97 at least
+_EXPLAINED = 0.0005  # of the edges: one knee .001 at least, another one a tenth of that
 _UNLIKE_LIFT = 2.9
+_BODY, _BODY_MM, _SKIN_MM, _EDGE_MM = 0.25, 4.0, 6.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,16 @@ def measure(image: Candidate, label: Candidate, settings: Settings) -> Measured:
             why = "cannot be decoded" if isinstance(error, DecodeError) else "cannot be read as one volume"
             return Measured(code, f"{name} {why}" if code == "unreadable" else f"{name} is no regular stack")
     readout = None if image.readout is None else Readout(*image.readout)
-    return measure_scans(scans[0], scans[1], settings, _one_frame(image, label), readout)
+    return measure_scans(scans[0], scans[1], settings, _one_frame(image, label), readout, not label.fat_open)
 
 
 def measure_scans(
-    image: Scan, label: Scan, settings: Settings, one_frame: bool | None, readout: Readout | None = None
+    image: Scan,
+    label: Scan,
+    settings: Settings,
+    one_frame: bool | None,
+    readout: Readout | None = None,
+    said: bool = True,
 ) -> Measured:
     """`measure` for images in memory.
 
@@ -76,6 +86,7 @@ def measure_scans(
         settings: limits.
         one_frame: whether both lie in one frame of reference; None where nothing says it.
         readout: of PD, where its header tells it.
+        said: something says that the fat of PDFS is suppressed; else it has to be seen.
     """
     plane = display_plane(image.volume.affine.numpy(), 0)
     if display_plane(label.volume.affine.numpy(), 0) != plane:
@@ -122,9 +133,13 @@ def measure_scans(
     if len(partners) < settings.least_slices:
         return Measured("too_few_slices", f"{len(partners)} slices have a partner", plane, (), scores, evidence)
     suppression = _suppression(both, partners, likeness.shift_mm)
-    scores["fat_ratio"] = round(suppression, 3)
-    if suppression > _SUPPRESSION_LIMIT:
-        words = f"fat is as bright as on PD, against muscle (ratio {suppression:.2f}): not fat-suppressed, or not PD"
+    same = _same_edges(both, partners, likeness.shift_mm)
+    scores |= {"fat_ratio": round(suppression, 3), "same_edges": round(same, 3)}
+    if suppression > _SUPPRESSION_LIMIT and (same > _SAME_EDGES or not said):
+        words = (
+            f"fat is as bright as on PD, against muscle (ratio {suppression:.2f}), and edges are PD's ({same:.2f}): "
+            "not fat-suppressed, or not PD"
+        )
         shown = preview(both, partners, likeness.shift_mm, None)
         return Measured("wrong_contrast", words, plane, (), scores, evidence, pictures=shown)
     found_at = register(image, placed, partners, likeness.shift_mm, settings, not far, readout)
@@ -174,6 +189,11 @@ def _registered(
         (turned, found.volume.on_turned_grid),
     )
     offset = math.hypot(*found.volume.shift_mm) / pixel
+    if found.gain < _EXPLAINED:
+        words = (
+            "too little in common to be sure: once registered, the edges of the one explain next to none of the other's"
+        )
+        return Measured("low_similarity", words, plane, tuple(rows), scores, evidence, residual, shown)
     bound = settings.bound_px if not np.any(moved) else math.inf
     if residual["median"] > settings.residual_px or offset > bound:
         words = (
@@ -219,6 +239,24 @@ def _suppression(both: Working, partners: dict[int, int], shift_mm: tuple[float,
         quotient = label / image.clamp(min=1e-6)
         quotients.append(float(quotient[bright].median() / quotient[half].median().clamp(min=1e-6)))
     return float(np.median(quotients)) if quotients else 0.0
+
+
+def _same_edges(both: Working, partners: dict[int, int], shift_mm: tuple[float, float]) -> float:
+    """Mean cosine between the gradients of PD and PDFS well within the body: 1 where what is brighter is so on both.
+
+    A second PD, and a T2 without suppression, have nearly all edges of PD, sign and all. Where fat is suppressed, if
+    only in part, marrow and fat are darker than the cartilage or muscle beside them, and their edges are turned around.
+    """
+    shift = [round(value / both.pixel_mm) for value in shift_mm]
+    image = both.image[list(partners)]
+    label = torch.roll(both.label[list(partners.values())], (-shift[1], -shift[0]), (1, 2))
+    reach = max(1, round(_SKIN_MM / both.pixel_mm))
+    air = (smooth(image, _BODY_MM / both.pixel_mm) <= _BODY)[:, None].float()
+    deep = 1 - F.max_pool2d(air, 2 * reach + 1, 1, reach)[:, 0]
+    p, q = (directions(one, torch.ones_like(one, dtype=torch.bool), _EDGE_MM / both.pixel_mm) for one in (image, label))
+    signed = (p[0] * q[0] + p[1] * q[1]) * deep
+    strength = (p[0].square() + p[1].square()).sqrt() * (q[0].square() + q[1].square()).sqrt() * deep
+    return float(signed.sum() / strength.sum().clamp(min=1e-9))
 
 
 def _same_knee(likeness: Likeness, settings: Settings) -> bool:

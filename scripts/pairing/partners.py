@@ -50,10 +50,17 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A PD series and the PDFS series that may be its partner; images decide between several."""
+    """A PD series and the PDFS series that may be its partner; images decide between several.
+
+    Args:
+        image: PD.
+        labels: which may be its partner.
+        undecided: nothing says which of the two, image or only label, is fat-suppressed, if any; images tell.
+    """
 
     image: Candidate
     labels: tuple[Candidate, ...]
+    undecided: bool = False
 
 
 def propose(exam: Exam) -> tuple[list[Proposal], list[Refusal]]:
@@ -66,6 +73,8 @@ def propose(exam: Exam) -> tuple[list[Proposal], list[Refusal]]:
     images = [image for image in images if image.study == home]
     proposals, refusals, named = [], [], set()
     for image in images:
+        if image.files in named:
+            continue
         fault = _fault(image)
         if fault is not None:
             others = [one for one in labels if one.plane == image.plane and _fault(one) is not None]
@@ -76,6 +85,11 @@ def propose(exam: Exam) -> tuple[list[Proposal], list[Refusal]]:
         if fitting:
             proposals.append(Proposal(image, _preferred(image, fitting)))
             named |= {label.files for label in fitting}
+            continue
+        twin = next((o for o in images if o.fat_open and o.files not in named and _may_be_twin(image, o)), None)
+        if twin is not None:
+            proposals.append(Proposal(image, (twin,), undecided=True))
+            named |= {image.files, twin.files}
             continue
         refusal = _without_partner(image, labels)
         refusals.append(refusal)
@@ -111,6 +125,11 @@ def _objection(image: Candidate, label: Candidate) -> tuple[str, str] | None:
     if image.side and label.side and image.side != label.side:
         return "other_patient", "one series is of the left knee, the other of the right"
     return _fault(label)
+
+
+def _may_be_twin(image: Candidate, other: Candidate) -> bool:
+    """Whether a second PD of the exam may be the fat-suppressed one, by all that headers say."""
+    return other.files != image.files and _objection(image, other) is None
 
 
 def _without_partner(image: Candidate, labels: Sequence[Candidate]) -> Refusal:

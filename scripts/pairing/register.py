@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where PDFS lies on PD within the slice: one rigid map for the volume, and for a slice only where the data ask for it.
 
-SimpleITK's mutual information finds the turn to start from. It is drawn towards displaced fat by up to its
-displacement (see `copies`), so that the place itself, the turn's last step and each slice follow from `copies`.
-No prediction of any network takes part.
+SimpleITK's mutual information is drawn towards displaced fat by up to its displacement (see `copies`), so that its turn
+is only one of those that are tried, and how far its place is off is told. The turn follows from the directions of all
+edges, the place from `copies`. No prediction of any network takes part.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ import torch
 from torch import Tensor
 
 from scripts.pairing import copies
-from scripts.pairing.copies import CHECKED, FARTHEST_FAT, FITTED, TURNED, Correlations, Fat
+from scripts.pairing.copies import CHECKED, FARTHEST_FAT, FITTED, Correlations, Fat
 from scripts.pairing.readout import Readout, fat_of
+from scripts.pairing.search import common_surface, size_of, spectra
 from scripts.pairing.settings import Settings
 from scripts.pairing.volume import Scan, Working, working
 
 _MI_PIXEL_MM = 1.4
 _WITHIN_MM = 4.5  # of the coarse place, which displaced fat may have drawn away
 _FINEST_MM = 0.45  # pixels of PD are not worked on in finer steps
-_TURN_STEP = math.radians(0.8)
-_TURN_GAIN = 1.1  # a turn has to explain so much more than none, by both kinds of edges together
-_STAY_PX, _STAY_GAIN = 1.0, 0.95  # a shift below is taken only where it explains more than the header's place
+_TURN_STEP = math.radians(1.0)
+_TURN_GAIN = 1.01  # a turn has to fit so much better than none
+_AGREE_MM = 0.8  # places along the readout farther apart contradict each other
+_STAY_PX = 0.6  # a smaller shift is that of the measurement: the header's place counts
 _BLOCK = 2  # slices on each side that are measured with a slice
 _LEAVE_PX, _LEAVE_GAIN = 0.9, 1.15  # a slice leaves the volume's place for a place so far and so much better
 
@@ -104,39 +106,33 @@ def register(
     """
     coarse = working(image, label, settings.search_mm)
     turn, mutual = mutual_information(coarse, partners, about_mm)
-    turn = max(-settings.bound_angle, min(settings.bound_angle, turn))
-    coarse_fat = fat_of(readout, image.grid, settings.search_mm)
-    angle = _turned(image, label, coarse, partners, about_mm, turn, settings, coarse_fat)
+    angle = _turned(image, label, coarse, partners, about_mm, turn, settings)
     pixel = max(min(image.grid.pixel_mm), _FINEST_MM)
     fine = working(image, label, pixel, angle)
-    within = _WITHIN_MM / pixel
     start = Rigid(about_mm, angle).on_turned_grid
     about = (start[0] / pixel, start[1] / pixel)
-    reach = math.ceil(max(abs(about[0]), abs(about[1])) + within + FARTHEST_FAT + 2)
-    found = [copies.correlate(fine, partners, reach, features, about) for features in FITTED]
+    reach = math.ceil(max(abs(about[0]), abs(about[1])) + _WITHIN_MM / pixel + FARTHEST_FAT + 2)
     fat = fat_of(readout, image.grid, pixel)
-    matches = [copies.match(each, about, within, fat) for each in found]
-    shifts = np.array([each.shift for each in matches])
-    shift = np.median(shifts, axis=0)
-    gains = [each.gain for each in matches]
-    best = matches[int(np.argmax(gains))]
-    if known and np.hypot(*shift) < _STAY_PX:
-        still = [copies.match(each, (0.0, 0.0), 0.25, fat).gain for each in found]
-        if sum(still) >= _STAY_GAIN * sum(gains):
-            shift = np.zeros(2)
-    volume = _rigid((float(shift[0]), float(shift[1])), pixel, angle)
-    checked = copies.correlate(fine, partners, reach, CHECKED, about)
-    slices, residual = _by_slice([checked, *found], volume, pixel, settings, fat)
+    found = [copies.correlate(fine, partners, reach, features, about) for features in FITTED]
+    place = max((_placed(fine, partners, found, about, reach, fat, axis) for axis in fat.axes), key=lambda p: p.gain)
+    shift = place.shift
+    if known and angle == 0 and math.hypot(*shift) * pixel < _STAY_PX * max(image.grid.pixel_mm):
+        shift = (0.0, 0.0)
+    volume = _rigid(shift, pixel, angle)
+    # Where all edges and those of water contradict each other, the slices are judged by what the place follows from.
+    judges = FITTED if place.spread * pixel > _AGREE_MM else CHECKED
+    checked = [copies.correlate(fine, partners, reach, features, about) for features in judges]
+    slices, residual = _by_slice(checked, volume, pixel, settings, Fat((place.axis,), fat.least, fat.most))
     own = max(image.grid.pixel_mm)
     apart = math.hypot(mutual[0] - volume.shift_mm[0], mutual[1] - volume.shift_mm[1])
     return Registration(
         volume=volume,
         slices=slices,
         residual_px={k: value * pixel / own for k, value in residual.items()},
-        gain=float(np.median(gains)),
-        fat_px=best.fat * pixel / own,
+        gain=place.gain,
+        fat_px=place.fat * pixel / own,
         mutual_px=apart / own,
-        spread_px=float(np.linalg.norm(shifts - np.median(shifts, axis=0), axis=1).max()) * pixel / own,
+        spread_px=place.spread * pixel / own,
     )
 
 
@@ -191,6 +187,49 @@ def _itk(slices: Tensor, pixel_mm: float):  # type: ignore[no-untyped-def]
     return image
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where PDFS lies, with one axis taken for the readout; lengths in pixels of the working grid."""
+
+    shift: tuple[float, float]
+    axis: int
+    fat: float
+    gain: float
+    spread: float
+
+
+def _placed(
+    fine: Working,
+    partners: Mapping[int, int],
+    found: list[Correlations],
+    about: tuple[float, float],
+    reach: int,
+    fat: Fat,
+    axis: int,
+) -> _Place:
+    """Across the readout by all edges, then along it by two copies.
+
+    Args:
+        fine: both images at the resolution of PD.
+        partners: slices of PD and of PDFS.
+        found: correlations by `FITTED`.
+        about: where to look (right, down) [pixels].
+        reach: of the correlations.
+        fat: what is known of its displacement.
+        axis: of the readout: 0 down, 1 right.
+    """
+    within = _WITHIN_MM / fine.pixel_mm
+    edges = copies.across(fine, partners, reach, 1 - axis)
+    (x, y), _ = copies.summit(edges, reach, about, within)
+    along, rooms = ((x, about[1]), (0.25, within)) if axis == 0 else ((about[0], y), (within, 0.25))
+    matches = [copies.match(each, along, rooms, Fat((axis,), fat.least, fat.most)) for each in found]
+    places = [each.shift[1 - axis] for each in matches]
+    spread = max(places) - min(places)
+    best = float(np.median(places)) if spread > _AGREE_MM / fine.pixel_mm else places[0]
+    shift = (x, best) if axis == 0 else (best, y)
+    return _Place(shift, axis, matches[0].fat, matches[0].gain, spread)
+
+
 def _turned(
     image: Scan,
     label: Scan,
@@ -199,43 +238,50 @@ def _turned(
     about_mm: tuple[float, float],
     start: float,
     settings: Settings,
-    fat: Fat,
 ) -> float:
-    """The turn at which PDFS explains most of PD; none where none does as well."""
+    """The turn at which the directions of all edges fit best; displaced fat is moved, but not turned.
+
+    Args:
+        image: PD.
+        label: PDFS.
+        coarse: both at no turn.
+        partners: slices of PD and of PDFS.
+        about_mm: roughly the shift.
+        start: a turn to try as well.
+        settings: bounds.
+
+    Returns:
+        The turn [rad]; 0 where none fits better.
+    """
     pixel = settings.search_mm
-    about = (about_mm[0] / pixel, about_mm[1] / pixel)
     within = _WITHIN_MM / pixel
-    reach = math.ceil(max(abs(about[0]), abs(about[1])) + within + FARTHEST_FAT + 2)
-    gains: dict[float, float] = {}
+    pairs = list(partners.items())
+    reach = math.ceil(math.hypot(*about_mm) / pixel + within + 2)
+    size = size_of(coarse, reach)
+    of_image = spectra(coarse.image, coarse.image_inside, size)
+    heights: dict[float, float] = {}
 
-    def gain(angle: float) -> float:
-        angle = max(-settings.bound_angle, min(settings.bound_angle, angle))
-        if angle not in gains:
+    def height(angle: float) -> float:
+        if angle not in heights:
             both = working(image, label, pixel, angle, coarse)
-            found = [copies.correlate(both, partners, reach, features, about) for features in TURNED]
-            gains[angle] = math.prod(copies.match(each, about, within, fat).gain for each in found)
-        return gains[angle]
+            at = Rigid(about_mm, angle).on_turned_grid
+            surface = common_surface(of_image, spectra(both.label, both.label_inside, size), pairs, size, reach)
+            heights[angle] = copies.top(surface, reach, (at[0] / pixel, at[1] / pixel), within)
+        return heights[angle]
 
-    best = max((0.0, start, start / 2), key=gain)
-    step = _TURN_STEP
-    while step > _TURN_STEP / 3:
-        for _ in range(4):
-            better = max((best - step, best, best + step), key=gain)
-            if better == best:
-                break
-            best = better
+    bound = settings.bound_angle
+    whole = math.floor(bound / _TURN_STEP) * _TURN_STEP
+    tried = [*np.arange(-whole, whole + _TURN_STEP / 2, _TURN_STEP).tolist(), max(-bound, min(bound, start)), 0.0]
+    best, step = max(tried, key=height), _TURN_STEP / 2
+    while step > _TURN_STEP / 10:
+        best = max((max(best - step, -bound), best, min(best + step, bound)), key=height)
         step /= 2
-    tried = sorted(gains)
-    place = tried.index(best) if best in tried else -1
-    if gains[best] < _TURN_GAIN * gain(0.0):
+    if height(best) < _TURN_GAIN * height(0.0):
         return 0.0
-    if 0 < place < len(tried) - 1:  # a parabola through the neighbours
-        x, y = np.array(tried[place - 1 : place + 2]), np.array([gains[t] for t in tried[place - 1 : place + 2]])
-        bend = np.polyfit(x - best, y, 2)
-        if bend[0] < 0:
-            top = best - bend[1] / (2 * bend[0])
-            best = float(np.clip(top, x[0], x[2]))
-    return float(max(-settings.bound_angle, min(settings.bound_angle, best)))
+    before, top, after = (height(best + side) for side in (-_TURN_STEP / 4, 0.0, _TURN_STEP / 4))
+    bend = before - 2 * top + after
+    off = 0.5 * (before - after) / bend if bend < 0 else 0.0
+    return float(max(-bound, min(bound, best + _TURN_STEP / 4 * max(-1.0, min(1.0, off)))))
 
 
 def _by_slice(
@@ -243,14 +289,13 @@ def _by_slice(
 ) -> tuple[dict[int, Rigid], dict[int, float]]:
     """Where single slices lie, and how far what is kept lies from it [pixels of the working grid].
 
-    The place of a slice is measured anew in it and its neighbours, by features that the volume's place did not follow
-    from and by those that it did; the median of them counts.
+    The place of a slice is measured anew in it and its neighbours, by several features; the median of them counts.
     """
     middle = (volume.on_turned_grid[0] / pixel, volume.on_turned_grid[1] / pixel)
     matches = [copies.match(each, middle, 1.0, fat) for each in found]
-    checked, reach, count = found[0], found[0].reach, len(found[0].slices)
+    reach, count = found[0].reach, len(found[0].slices)
     slices, residual = {}, {}
-    for place, k in enumerate(checked.slices):
+    for place, k in enumerate(found[0].slices):
         around = torch.arange(max(0, place - _BLOCK), min(count, place + _BLOCK + 1))
         surfaces = [copies.surface_of(each, around, match) for each, match in zip(found, matches, strict=True)]
         places = np.array([copies.summit(surface, reach, middle, 3.0)[0] for surface in surfaces])

@@ -160,6 +160,13 @@ def _smooth_size(least: int) -> int:
         least += 1
 
 
+def common_surface(
+    image: Sequence[Tensor], label: Sequence[Tensor], pairs: Sequence[tuple[int, int]], size: Sequence[int], reach: int
+) -> Tensor:
+    """How well the directions of edges fit at every shift, mean over slices, ``(2 reach + 1, 2 reach + 1)``."""
+    return _surfaces(image, label, pairs, size, reach).mean(0)
+
+
 def _surfaces(
     image: Sequence[Tensor], label: Sequence[Tensor], pairs: Sequence[tuple[int, int]], size: Sequence[int], reach: int
 ) -> Tensor:

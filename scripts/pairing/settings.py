@@ -8,7 +8,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 
-VERSION = 2
+VERSION = 3
 """Of the method: raised with any change that alters a transform or a verdict, so that no old result passes for new."""
 
 

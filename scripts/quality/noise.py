@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scripts.quality.regions import Regions
+from scripts.quality.regions import Regions, find_regions
 
 BLOCK = 8
 """Side of the squares [pixels] whose variance is taken; interpolated noise is correlated over two or three pixels."""
@@ -30,6 +30,7 @@ _ABOVE_NOISE = 2.5  # times the mean of noise is no longer noise
 _BRIGHTEST = 0.25  # of the bright end in the body: more is no air
 _NOISE_LIKE = 6.0  # mean over standard deviation of pure noise: 1.9 with one receiver, 5.6 with eight
 _MAD = 0.6745
+_BELOW = 1.5
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,53 @@ def blocks_of(volume: Tensor) -> Blocks:
 
 def noise_in_air(blocks: Blocks, regions: Regions) -> float | None:
     """Standard deviation of the real part of the noise, or None where there is too little air, or blanked air."""
-    air = regions.outside(DISTANCE_MM)[:, None].float()
-    inside = blocks.variance[F.interpolate(air, size=blocks.mean.shape[1:], mode="area")[:, 0] > 0.99]
-    if blocks.blanked or len(inside) < _LEAST_BLOCKS:
+    air = _air(blocks, regions)
+    return None if air is None else float((air.variance.median() / AIR_VARIANCE).sqrt())
+
+
+def noise_floor(volume: Tensor, pixel_mm: float) -> float:
+    """What noise adds to the square of a magnitude where there is signal; 0 where air does not tell.
+
+    The mean square of air is ``2 N sigma^2`` for N receivers, and the square of a signal is raised by ``sigma^2`` less
+    (Koay and Basser 2006, J Magn Reson 179:317, in the limit of a signal above the noise).
+
+    Args:
+        volume: magnitudes ``(slices, rows, columns)`` in display orientation, 1.0 the bright end in the body.
+        pixel_mm: size of a pixel.
+    """
+    if min(volume.shape[1:]) < 2 * BLOCK:
+        return 0.0
+    blocks = blocks_of(volume)
+    # Air at the left and right ends will do in any plane.
+    air = _air(blocks, find_regions(volume, pixel_mm, "sagittal", blocks.air_ends))
+    if air is None:
+        return 0.0
+    square = (air.mean.square() + air.variance).median() - air.variance.median() / AIR_VARIANCE
+    return max(float(square), 0.0)
+
+
+def _air(blocks: Blocks, regions: Regions) -> Blocks | None:
+    """The squares that are air, in a row; None where there are too few, or where air was blanked."""
+    far = regions.outside(DISTANCE_MM)[:, None].float()
+    there = F.interpolate(far, size=blocks.mean.shape[1:], mode="area")[:, 0] > 0.99
+    if blocks.blanked or int(there.sum()) < _LEAST_BLOCKS:
         return None
-    return float((inside.median() / AIR_VARIANCE).sqrt())
+    return Blocks(blocks.mean[there], blocks.variance[there])
+
+
+def without_floor(magnitude: Tensor, floor: Tensor | float) -> Tensor:
+    """Magnitudes from which the noise floor is taken: on average nearly the signal behind the noise, also a dark one.
+
+    A magnitude below the floor becomes negative, half as much again as it is below: so the mean over noise alone is .35
+    of its standard deviation in place of 1.25, and that of a signal of one or more standard deviations within .16 of it
+    (one receiver). Clamped at 0, dark tissue would stay grey.
+
+    Args:
+        magnitude: any shape.
+        floor: what `noise_floor` says, or one for each leading entry, broadcast.
+    """
+    rest = magnitude.square() - floor
+    return torch.where(rest > 0, rest.clamp_min(0).sqrt(), -_BELOW * (-rest).clamp_min(0).sqrt())
 
 
 def noise_in_body(volume: Tensor, body: Tensor) -> float:

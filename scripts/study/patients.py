@@ -23,7 +23,7 @@ import yaml
 from scripts.bundle_config import load_config
 from scripts.errors import KneeSynthError
 from scripts.handlers.files import write_text_atomically
-from scripts.metrics.summary import Estimate, bootstrap_mean
+from scripts.metrics.summary import AS_STORED, Estimate, bootstrap_mean
 from scripts.simulation.cohort import Patient, simulated_cohort
 from scripts.software import default_root
 from scripts.study.rows import write_csv
@@ -66,8 +66,10 @@ class Learned:
         seed: of the training.
         scanner: preset of the patients they are measured on.
         direction: of the synthesis.
+        reference: what it is compared with: the target as ``noisy`` as it was acquired, which a user has too, or
+            ``clean``, as it ought to be: without noise, evenly suppressed.
         tested: how many patients.
-        psnr: against the clean target, as stored.
+        psnr: as stored.
         low: of its interval.
         high: of it.
         gain: over the shipped weights, paired by patient.
@@ -80,6 +82,7 @@ class Learned:
     seed: int
     scanner: str
     direction: str
+    reference: str
     tested: int
     psnr: float
     low: float
@@ -159,17 +162,20 @@ def _train(plan: Plan, folder: Path, pairs: Sequence[Mapping[str, str]], start: 
     return weights
 
 
-def _scores(weights: Path, folder: Path, manifest: Path) -> dict[str, dict[str, float]]:
-    """PSNR of the model against the clean target, as stored, by direction and patient."""
+Scores = Mapping[tuple[str, str], Mapping[str, float]]
+
+
+def _scores(weights: Path, folder: Path, manifest: Path) -> Scores:
+    """PSNR of the model as stored, by direction and reference, and patient."""
     table = folder / "metrics.csv"
     if not (folder / "summary.md").is_file():
         given = {"--manifest": manifest, "--checkpoint": weights, "--output_dir": folder}
         _bundle("evaluating", default_root() / "configs" / "evaluate.yaml", given)
-    found: dict[str, dict[str, float]] = {}
+    found: dict[tuple[str, str], dict[str, float]] = {}
     with table.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
-            if (row["method"], row["reference"], row["scaling"]) == ("model", "clean", "as stored"):
-                found.setdefault(row["direction"], {})[row["patient"]] = float(row["psnr"])
+            if (row["method"], row["scaling"]) == ("model", AS_STORED):
+                found.setdefault((row["direction"], row["reference"]), {})[row["patient"]] = float(row["psnr"])
     return found
 
 
@@ -177,17 +183,17 @@ def _lines(
     start: str,
     patients: int,
     seed: int,
-    scores: Mapping[str, Mapping[str, Mapping[str, float]]],
-    shipped: Mapping[str, Mapping[str, Mapping[str, float]]],
+    scores: Mapping[str, Scores],
+    shipped: Mapping[str, Scores],
 ) -> list[Learned]:
     lines = []
-    for scanner, directions in scores.items():
-        for direction, by_patient in directions.items():
-            before = shipped[scanner][direction]
+    for scanner, measured in scores.items():
+        for (direction, reference), by_patient in measured.items():
+            before = shipped[scanner][direction, reference]
             value = _mean(list(by_patient.values()))
             gain = _mean([by_patient[patient] - before[patient] for patient in by_patient])
             told = (value.mean, value.low, value.high, gain.mean, gain.low, gain.high)
-            lines.append(Learned(start, patients, seed, scanner, direction, len(by_patient), *told))
+            lines.append(Learned(start, patients, seed, scanner, direction, reference, len(by_patient), *told))
     return lines
 
 

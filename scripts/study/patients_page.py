@@ -17,8 +17,17 @@ _STYLES = {FINETUNED: ("#0072B2", "o"), SCRATCH: ("#D55E00", "s")}
 _SIZE = (10.0, 4.2)
 
 
-def patients_table(lines: Sequence[Learned]) -> str:
-    """A row for each number of patients: dB on other patients of the new scanner, and what the old one loses."""
+REFERENCES = ("noisy", "clean")
+
+
+def patients_table(lines: Sequence[Learned], reference: str) -> str:
+    """A row for each number of patients: dB on other patients of the new scanner, and what the old one loses.
+
+    Args:
+        lines: of the learning curve.
+        reference: of `REFERENCES`.
+    """
+    lines = [one for one in lines if one.reference == reference]
     head = ["weights", "patients", "seed"]
     for direction in DIRECTIONS:
         head += [f"{direction}: PSNR dB [95 %]", "over shipped", "original scanner, over shipped"]
@@ -47,7 +56,7 @@ def _gain(one: Learned) -> str:
 
 
 def draw_patients(lines: Sequence[Learned], path: Path) -> None:
-    """PSNR on other patients of the new scanner over the number of patients trained with.
+    """PSNR on other patients of the new scanner, against what was acquired, over the number of patients.
 
     Args:
         lines: of the learning curve.
@@ -56,7 +65,9 @@ def draw_patients(lines: Sequence[Learned], path: Path) -> None:
     figure = Figure(figsize=_SIZE, dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     for axis, direction in zip(figure.subplots(1, 2), DIRECTIONS, strict=True):
-        mine = [one for one in lines if one.direction == direction and one.scanner == ELSEWHERE]
+        mine = [
+            one for one in lines if (one.direction, one.scanner, one.reference) == (direction, ELSEWHERE, REFERENCES[0])
+        ]
         for start, (colour, marker) in _STYLES.items():
             points = sorted((one.patients, one.psnr, one.low, one.high) for one in mine if one.start == start)
             if points:
@@ -67,7 +78,12 @@ def draw_patients(lines: Sequence[Learned], path: Path) -> None:
         for one in mine:
             if one.start == SHIPPED:
                 axis.axhline(one.psnr, color="#222222", ls="--", lw=1, label="shipped weights")
-        axis.set(xscale="log", title=direction, xlabel="patients of the new scanner", ylabel="PSNR [dB], simulated")
+        axis.set(
+            xscale="log",
+            title=direction,
+            xlabel="patients of the new scanner",
+            ylabel="PSNR [dB], simulated, noisy target",
+        )
         sizes_seen = sorted({one.patients for one in mine if one.patients})
         axis.set_xticks(sizes_seen, [str(size) for size in sizes_seen])
         axis.minorticks_off()

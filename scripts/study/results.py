@@ -57,7 +57,8 @@ def fill_page(page: str, results: Path, grid: Grid) -> str:
 
     Args:
         page: Markdown with places ``<!-- study: WHAT -->`` to ``<!-- /study -->``, WHAT being ``quality`` and a
-            direction, ``stability`` and a direction, ``curves``, ``costs``, ``detected``, ``recovered``, ``patients``.
+            direction, ``stability`` and a direction, ``curves``, ``costs``, ``detected``, ``recovered``,
+            ``patients`` and a reference.
         results: folder of the CSV files.
         grid: of the study.
 
@@ -79,9 +80,9 @@ def fill_page(page: str, results: Path, grid: Grid) -> str:
             return detection_table(read_csv(results / DETECTED, Detected))
         if what == "recovered":
             return recovery_table(read_csv(results / RECOVERED, Recovered))
-        if what == "patients":
-            return patients_table(read_csv(results / PATIENTS, Learned))
-        names = "quality or stability and a direction, curves, costs, detected, recovered, or patients"
+        if what.startswith("patients "):
+            return patients_table(read_csv(results / PATIENTS, Learned), what.split()[1])
+        names = "quality or stability and a direction, curves, costs, detected, recovered, or patients and a reference"
         raise UsageError(f"no table {what!r}; need {names}.")
 
     return _PLACE.sub(lambda place: f"<!-- study: {place['what']} -->\n{table(place['what'])}<!-- /study -->", page)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.study.patients import ELSEWHERE, FINETUNED, HOME, PATIENTS, SCRATCH, SHIPPED, Learned, Plan, run_patients
-from scripts.study.patients_page import draw_patients, patients_table
+from scripts.study.patients_page import REFERENCES, draw_patients, patients_table
 from scripts.study.rows import read_csv
 
 
@@ -18,10 +18,13 @@ def test_a_learning_curve_from_patients_to_the_table(tmp_path: Path) -> None:
     settings = {"samples_per_epoch": 2, "max_epochs": 1, "augmentation::size": [32, 32]}
     plan = Plan(sizes=(2,), tested=2, shape=(3, 48, 48), settings=settings)
     found = run_patients(plan, tmp_path / "out", tmp_path / "cache")
-    assert {(one.start, one.scanner) for one in found} == {
-        (start, scanner) for start in (SHIPPED, FINETUNED, SCRATCH) for scanner in (ELSEWHERE, HOME)
+    assert {(one.start, one.scanner, one.reference) for one in found} == {
+        (start, scanner, reference)
+        for start in (SHIPPED, FINETUNED, SCRATCH)
+        for scanner in (ELSEWHERE, HOME)
+        for reference in REFERENCES
     }
-    by_start = {(one.start, one.scanner, one.direction): one for one in found}
+    by_start = {(one.start, one.scanner, one.direction): one for one in found if one.reference == "clean"}
     for (start, *_), one in by_start.items():
         assert one.tested == 2 and one.low <= one.psnr <= one.high
         assert (one.gain == 0) == (start == SHIPPED)
@@ -42,7 +45,7 @@ def test_a_learning_curve_from_patients_to_the_table(tmp_path: Path) -> None:
 
 
 def learned(start: str, patients: int, scanner: str, direction: str, psnr: float) -> Learned:
-    return Learned(start, patients, 0, scanner, direction, 20, psnr, psnr - 0.5, psnr + 0.5, 1.25, 0.75, 1.75)
+    return Learned(start, patients, 0, scanner, direction, "noisy", 20, psnr, psnr - 0.5, psnr + 0.5, 1.25, 0.75, 1.75)
 
 
 def test_the_table_has_a_row_for_each_number_of_patients(tmp_path: Path) -> None:
@@ -52,7 +55,7 @@ def test_the_table_has_a_row_for_each_number_of_patients(tmp_path: Path) -> None
         for scanner in (ELSEWHERE, HOME)
         for direction in ("PD to PDFS", "PDFS to PD")
     ]
-    head, _, *rows = patients_table(lines).splitlines()
+    head, _, *rows = patients_table(lines, "noisy").splitlines()
     assert len(rows) == 4 and all(row.count("|") == head.count("|") for row in rows)
     assert "+1.25" not in rows[0] and rows[1].count("+1.25 [+0.75, +1.75]") == 4
     assert rows[3].startswith("| fine-tuned | 20 | 0 | 17.00 [16.50, 17.50]")
