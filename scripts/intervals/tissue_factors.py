@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Factors, one for each tissue as the head sees it, with which every group of pixels is covered as asked for.
 
-A pixel's half width is its scale times the geometric mean of the factors, weighted by the head's probabilities of the
-tissues. There are as many groups as factors, and each group gives one equation: the hierarchical conformal quantile
-(`scripts.intervals.hierarchical`) of error over half width among its pixels is 1. Where the true tissue of a pixel is
-known, that is its group: a tissue that is often taken for another one then widens the interval of what it is taken
-for, and what is covered too much gets narrower. Elsewhere the group is the tissue that the head finds likeliest.
+A pixel's half width is its scale times the mean of the factors, weighted by the head's probabilities of the tissues:
+what may be fluid with a tenth of the probability gets a tenth of fluid's factor. There are as many groups as factors,
+and each group gives one equation: the hierarchical conformal quantile (`scripts.intervals.hierarchical`) of error over
+half width among its pixels is 1. Where the true tissue of a pixel is known, that is its group: a tissue that is often
+taken for another one then widens the interval of what it is taken for, and what is covered too much gets narrower.
+Elsewhere the group is the tissue that the head finds likeliest.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def sampled(error: Tensor, scale: Tensor, seen: Tensor, group: Tensor) -> Sample
 
 
 def mixed(seen: Tensor, factors: Sequence[float]) -> Tensor:
-    """The geometric mean of factors, weighted by the probabilities.
+    """The mean of factors, weighted by the probabilities.
 
     Args:
         seen: uint8 ``(T, ...)``.
@@ -83,12 +84,12 @@ def mixed(seen: Tensor, factors: Sequence[float]) -> Tensor:
     Returns:
         float32 ``(...)``.
     """
-    logarithm = torch.zeros(seen.shape[1:], dtype=torch.float32)
+    weighted = torch.zeros(seen.shape[1:], dtype=torch.float32)
     total = torch.zeros(seen.shape[1:], dtype=torch.float32)
     for share, factor in zip(seen, factors, strict=True):
-        logarithm += share.float() * math.log(factor)
+        weighted += share.float() * factor
         total += share.float()
-    return torch.exp(logarithm / total.clamp_min(1))
+    return torch.where(total > 0, weighted / total.clamp_min(1), torch.ones_like(total))
 
 
 def solve(patients: Sequence[Sample], level: float, start: Sequence[float]) -> tuple[float, tuple[float, ...]]:
@@ -107,7 +108,7 @@ def solve(patients: Sequence[Sample], level: float, start: Sequence[float]) -> t
     shares /= shares.sum(1, keepdim=True).clamp_min(1)
     whole = torch.cat([one.stands_for / one.stands_for.sum() for one in patients])
     begun = torch.tensor([math.log(one) for one in start])
-    common = hierarchical_quantile(score - shares @ begun, whole, len(patients), level)
+    common = hierarchical_quantile(score - _log_mean(shares, begun), whole, len(patients), level)
     if not math.isfinite(common):
         return math.inf, tuple(start)
     begun += common
@@ -118,7 +119,7 @@ def solve(patients: Sequence[Sample], level: float, start: Sequence[float]) -> t
     for _ in range(_STEPS if told else 0):
         for number in told:
             at, weights, count = members[number]
-            shift[number] = hierarchical_quantile(score[at] - shares[at] @ now, weights, count, level)
+            shift[number] = hierarchical_quantile(score[at] - _log_mean(shares[at], now), weights, count, level)
         if float(shift.abs().max()) < _NEAR:
             break
         now = (now + _DAMPING * shift).clamp(begun - _FAR, begun + _FAR)
@@ -129,6 +130,12 @@ def solve(patients: Sequence[Sample], level: float, start: Sequence[float]) -> t
                 number, 100 * math.exp(float(shift[number])),
             )  # fmt: skip
     return math.exp(common), tuple(torch.exp(now).tolist())
+
+
+def _log_mean(shares: Tensor, factors: Tensor) -> Tensor:
+    """Logarithm of the weighted mean of factors that are given by their logarithms; 0 where no share is given."""
+    mean = shares @ factors.exp()
+    return torch.where(mean > 0, mean, torch.ones_like(mean)).log()
 
 
 def _members(patients: Sequence[Sample], group: Tensor, number: int) -> tuple[Tensor, Tensor, int]:

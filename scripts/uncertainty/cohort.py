@@ -62,7 +62,7 @@ CALIBRATED_ON = (
     Cohort("test", 0, "clinical", (24, 256, 256), 20, every=4),
 )
 """Other patients than those that the synthesis or the head was trained or chosen on."""
-TRIED_ON = Cohort("test", 2, "sparse", (12, 256, 256), 32, every=4)
+TRIED_ON = Cohort("test", 3, "sparse", (12, 256, 256), 32, every=4)
 """Yet other patients, on whom nothing was chosen."""
 
 
