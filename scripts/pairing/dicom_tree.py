@@ -77,7 +77,7 @@ def _grouped(root: Path, stacks: Sequence[Stack], facts: dict[Path, _Facts], acc
     double = sum(len(found) > 1 for found in spelt.values())
     if double:
         notes.append(
-            f"{double} patients stand under two spellings of their ID (as P001 and p-001); each is kept in one section"
+            f"{double} of the patients have two spellings of their ID (as P001 and p-001); each is kept in one section"
         )
     return Found(_without_twice(exams), notes)
 

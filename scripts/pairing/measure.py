@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from scripts.diagnosis.pairing import mutual_information
 from scripts.errors import DecodeError, GeometryError, KneeSynthError
@@ -28,6 +29,8 @@ _SUPPRESSION_LIMIT = 0.8
 _SAME_EDGES = 0.8  # poorly suppressed PDFS: .73 at most; a second PD, or T2: .97 at least
 _EXPLAINED = 0.0005  # of the edges: one knee .001 at least, another one a tenth of that
 _UNLIKE_LIFT = 2.9
+_DARKENED, _OTHER_EDGES = 0.3, 0.35  # what images have to show where no header does; the first a logarithm
+_AIR, _LEAST_PIXELS = 0.08, 500
 _BODY, _BODY_MM, _SKIN_MM, _EDGE_MM = 0.25, 4.0, 6.0, 2.0
 
 
@@ -135,10 +138,14 @@ def measure_scans(
     suppression = _suppression(both, partners, likeness.shift_mm)
     same = _same_edges(both, partners, likeness.shift_mm)
     scores |= {"fat_ratio": round(suppression, 3), "same_edges": round(same, 3)}
-    if suppression > _SUPPRESSION_LIMIT and (same > _SAME_EDGES or not said):
+    skin = _DARKENED if said else _darkened_skin(both, partners, likeness.shift_mm)
+    unseen = not said and (skin < _DARKENED or same > _OTHER_EDGES)
+    if unseen or (suppression > _SUPPRESSION_LIMIT and same > _SAME_EDGES):
         words = (
-            f"fat is as bright as on PD, against muscle (ratio {suppression:.2f}), and edges are PD's ({same:.2f}): "
-            "not fat-suppressed, or not PD"
+            "no header says that fat is suppressed, and it is not surely darker than on PD"
+            if unseen
+            else f"fat is as bright as on PD, against muscle (ratio {suppression:.2f}), and edges are PD's "
+            f"({same:.2f}): not fat-suppressed, or not PD"
         )
         shown = preview(both, partners, likeness.shift_mm, None)
         return Measured("wrong_contrast", words, plane, (), scores, evidence, pictures=shown)
@@ -257,6 +264,36 @@ def _same_edges(both: Working, partners: dict[int, int], shift_mm: tuple[float, 
     signed = (p[0] * q[0] + p[1] * q[1]) * deep
     strength = (p[0].square() + p[1].square()).sqrt() * (q[0].square() + q[1].square()).sqrt() * deep
     return float(signed.sum() / strength.sum().clamp(min=1e-9))
+
+
+def _darkened_skin(both: Working, partners: dict[int, int], shift_mm: tuple[float, float]) -> float:
+    """Whether the fat under the skin is among what is darkest on PDFS against PD: positive if so, else negative.
+
+    The quotient of both images frees them of coil shading. Its logarithm under the skin is compared with the quarters
+    of it deep in the knee, where marrow is fat as well and muscle is not.
+    """
+    shift = [round(value / both.pixel_mm) for value in shift_mm]
+    image = both.image[list(partners)]
+    label = torch.roll(both.label[list(partners.values())], (-shift[1], -shift[0]), (1, 2))
+    body = smooth(image / _top(image) + label / _top(label), 1.5 / both.pixel_mm) >= _BODY
+
+    def deeper(mm: float) -> Tensor:
+        reach = max(1, round(mm / both.pixel_mm))
+        return F.max_pool2d((~body)[:, None].float(), 2 * reach + 1, 1, reach)[:, 0] == 0
+
+    sigma = 1.0 / both.pixel_mm
+    quotient = (smooth(label, sigma).clamp(min=0.02) / smooth(image, sigma).clamp(min=0.02)).log()
+    seen = image > _AIR
+    rim, deep = quotient[deeper(3.0) & ~deeper(9.0) & seen], quotient[deeper(20.0) & seen]
+    if min(len(rim), len(deep)) < _LEAST_PIXELS:
+        return 0.0
+    low, high = torch.quantile(deep[:: max(1, len(deep) // 100_000)], torch.tensor([0.25, 0.75]))
+    return float(low + high - 2 * rim.median())
+
+
+def _top(images: Tensor) -> float:
+    flat = images.flatten()
+    return float(torch.quantile(flat[:: max(1, flat.numel() // 100_000)], 0.98))
 
 
 def _same_knee(likeness: Likeness, settings: Settings) -> bool:

@@ -120,6 +120,20 @@ def run_patients(plan: Plan, out: Path, cache_dir: Path) -> list[Learned]:
     return found
 
 
+def joined(before: Sequence[Learned], now: Sequence[Learned]) -> list[Learned]:
+    """What was measured before, with what was measured now in place of the same; in the order of `Plan`.
+
+    Measured against other shipped weights, what was measured before is dropped.
+    """
+    shipped = [[one for one in lines if one.start == SHIPPED] for lines in (before, now)]
+    anew = {(one.start, one.patients, one.seed) for one in now}
+    kept = (
+        [one for one in before if (one.start, one.patients, one.seed) not in anew] if shipped[0] == shipped[1] else []
+    )
+    starts = (SHIPPED, FINETUNED, SCRATCH)
+    return sorted([*kept, *now], key=lambda one: (one.patients, starts.index(one.start), one.seed))
+
+
 def _pairs(patients: Sequence[Patient], clean: bool) -> list[dict[str, str]]:
     names = {"image": "PD", "label": "PDFS"} | (
         {"image_clean": "PD_clean", "label_clean": "PDFS_clean"} if clean else {}

@@ -23,7 +23,7 @@ from scripts.study.page import (
     recovery_table,
     stability_table,
 )
-from scripts.study.patients import PATIENTS, Learned
+from scripts.study.patients import PATIENTS, Learned, joined
 from scripts.study.patients_page import draw_patients, patients_table
 from scripts.study.rows import read_csv, write_csv
 from scripts.study.table import Line, RowCost, study_costs, study_lines
@@ -110,17 +110,21 @@ def publish(grid: Grid, out: Path, looked: Path, learned: Path, docs: Path) -> N
 
     Args:
         grid: of the study.
-        out: folder of the study.
+        out: folder of the study; left out where it has no cells.
         looked: folder of `write_detection`; left out where it is not there.
-        learned: folder of `scripts.study.patients`; left out where it is not there.
+        learned: folder of `scripts.study.patients`; left out where it is not there. What the pages have of other sizes
+            stays, as long as it is compared with the same shipped weights.
         docs: folder of the pages.
     """
-    write_results(grid, out, docs / "study")
+    if (out / "cells").is_dir():
+        write_results(grid, out, docs / "study")
     for name in (LESIONS, DETECTED, RECOVERED, WEIGHTS, "observer.png") if looked.is_dir() else ():
         shutil.copyfile(looked / name, docs / "study" / name)
     if (learned / PATIENTS).is_file():
-        shutil.copyfile(learned / PATIENTS, docs / "study" / PATIENTS)
-        draw_patients(read_csv(learned / PATIENTS, Learned), docs / "study" / "patients.png")
+        kept = docs / "study" / PATIENTS
+        lines = joined(read_csv(kept, Learned) if kept.is_file() else [], read_csv(learned / PATIENTS, Learned))
+        write_text_atomically(kept, write_csv(lines, Learned))
+        draw_patients(lines, docs / "study" / "patients.png")
     for path in sorted(docs.glob("*.md")):
         text = path.read_text(encoding="utf-8")
         filled = fill_page(text, docs / "study", grid)

@@ -142,6 +142,24 @@ def test_without_augmentation_a_slice_is_the_volumes_own() -> None:
     assert torch.equal(sample["gain"], torch.ones(2))
 
 
+@pytest.mark.parametrize("noisy_targets", [False, True])
+def test_the_noise_floor_is_taken_from_targets_alone(noisy_targets: bool) -> None:
+    row, column = torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="ij")
+    disc = ((row - 48).square() + (column - 48).square()).sqrt() < 30
+    noise = torch.randn(2, 1, 4, 96, 96, generator=torch.Generator().manual_seed(0)) * 0.08
+    noisy = ((disc + noise[0]).square() + noise[1].square()).sqrt()
+    pair = {"image": MetaTensor(noisy * 300), "label": MetaTensor(noisy.flip(1) * 20)}
+    normalise = NormalizeMagnituded(["image", "label"])
+    plain = replace(PLAIN, size=(96, 96))
+    sample = PairedSlices([pair], normalise, plain, samples=1, noisy_targets=noisy_targets)[0]
+    targets = {key: sample[key][0][~disc].mean() for key in ("image", "label")}
+    if noisy_targets:
+        assert all(mean > 0.05 for mean in targets.values()) and "image_input" not in sample
+    else:
+        assert all(abs(mean) < 0.03 for mean in targets.values())
+        assert all(sample[f"{key}_input"][0][~disc].mean() > 0.05 for key in targets)  # what the network will be given
+
+
 def test_geometry_and_shading_are_shared() -> None:
     pair = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1) + 0.2
     drawn = draw_augmentation(replace(FULL, shading=0.9), (40, 40), torch.Generator().manual_seed(1))

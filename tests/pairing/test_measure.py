@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from scripts.pairing.candidates import Candidate, Exam
 from scripts.pairing.copies import FITTED, Features, correlate, match
+from scripts.pairing.exam import pair_exam
 from scripts.pairing.measure import measure_scans
 from scripts.pairing.settings import Settings
 from scripts.pairing.volume import Working, slice_partners
@@ -74,6 +78,32 @@ def test_a_second_scan_without_suppression_is_no_pdfs(knees: tuple[Study, Study]
     second = knee.noisy[0] + 0.02 * torch.rand(knee.noisy[0].shape, generator=torch.Generator().manual_seed(1))
     found = measure_scans(image, scan_of(second, knee.affine_lps.numpy()), Settings(), one_frame=True)
     assert found.reason == "wrong_contrast"
+
+
+def test_poor_suppression_is_no_second_pd(knees: tuple[Study, Study]) -> None:
+    knee, _ = knees
+    image = scan_of(knee.noisy[0], knee.affine_lps.numpy())
+    pd, pdfs = (one / one.max() for one in knee.noisy)
+    poor = scan_of(pdfs + 0.5 * pd, knee.affine_lps.numpy())
+    found = measure_scans(image, poor, Settings(), one_frame=True)
+    assert found.reason != "wrong_contrast" and found.scores["same_edges"] < 0.8
+    second = measure_scans(image, scan_of(knee.noisy[0], knee.affine_lps.numpy()), Settings(), one_frame=True)
+    assert second.reason == "wrong_contrast" and second.scores["same_edges"] > 0.95
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_of_two_series_that_nothing_names_the_one_with_dark_fat_is_pdfs(
+    knees: tuple[Study, Study], write_study: Callable[..., Path], tmp_path: Path, swapped: bool
+) -> None:
+    knee, _ = knees
+    affine = knee.affine_lps.numpy()
+    folder = write_study(tmp_path / "study", 1, (knee.noisy[0], affine, "PD"), (knee.noisy[1], affine, "PDFS"))
+    files = [tuple(map(str, sorted((folder / series).iterdir()))) for series in ("01", "02")]
+    pd, pdfs = (Candidate(one, "PD", "s", "p", "f", "sagittal", fat_open=True) for one in files)
+    order = (pdfs, pd) if swapped else (pd, pdfs)
+    outcome = pair_exam(Exam("e", "p", order), Settings())
+    assert [(one["image"], one["label"]) for one in outcome["pairs"]] == [(pd.source, pdfs.source)]
+    assert not outcome["refused"]
 
 
 def test_slices_of_another_distance_and_order_find_their_nearest(knees: tuple[Study, Study]) -> None:

@@ -40,6 +40,16 @@ def test_each_fault_of_the_only_partner_has_its_reason(change: dict[str, object]
     assert reasons(PD, replace(PDFS, **change)) == [reason]
 
 
+def test_of_two_pd_series_that_may_be_suppressed_images_decide() -> None:
+    other = replace(PD, files=("c/1.dcm",), fat_open=True)
+    proposals, refusals = propose(Exam("e", "p", (PD, other)))
+    assert not refusals and [(one.image, one.labels, one.undecided) for one in proposals] == [(PD, (other,), True)]
+    assert reasons(PD, replace(other, fat_open=False)) == ["no_partner", "no_partner"]
+    assert reasons(PD, replace(other, plane="coronal")) == ["no_partner", "no_partner"]
+    proposals, _ = propose(Exam("e", "p", (PD, PDFS, other)))
+    assert not any(one.undecided for one in proposals)  # there is one that says so
+
+
 def test_a_series_alone_is_refused_whichever_it_is() -> None:
     assert reasons(PD) == reasons(PDFS) == ["no_partner"]
     coronal = replace(PD, files=("c/1.dcm",), plane="coronal")

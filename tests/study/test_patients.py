@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from scripts.study.patients import ELSEWHERE, FINETUNED, HOME, PATIENTS, SCRATCH, SHIPPED, Learned, Plan, run_patients
+from scripts.study.patients import (
+    ELSEWHERE,
+    FINETUNED,
+    HOME,
+    PATIENTS,
+    SCRATCH,
+    SHIPPED,
+    Learned,
+    Plan,
+    joined,
+    run_patients,
+)
 from scripts.study.patients_page import REFERENCES, draw_patients, patients_table
 from scripts.study.rows import read_csv
 
@@ -46,6 +57,20 @@ def test_a_learning_curve_from_patients_to_the_table(tmp_path: Path) -> None:
 
 def learned(start: str, patients: int, scanner: str, direction: str, psnr: float) -> Learned:
     return Learned(start, patients, 0, scanner, direction, "noisy", 20, psnr, psnr - 0.5, psnr + 0.5, 1.25, 0.75, 1.75)
+
+
+def test_what_was_measured_elsewhere_is_kept_beside_the_same_weights() -> None:
+    def lines(*rows: tuple[str, int, float]) -> list[Learned]:
+        return [learned(start, patients, HOME, "PD to PDFS", psnr) for start, patients, psnr in rows]
+
+    before = lines((SHIPPED, 0, 18.0), (FINETUNED, 5, 16.0), (SCRATCH, 5, 15.0), (FINETUNED, 20, 17.0))
+    now = lines((SHIPPED, 0, 18.0), (FINETUNED, 20, 17.5), (SCRATCH, 20, 16.5))
+    found = [(one.start, one.patients, one.psnr) for one in joined(before, now)]
+    assert found == [
+        (SHIPPED, 0, 18.0), (FINETUNED, 5, 16.0), (SCRATCH, 5, 15.0), (FINETUNED, 20, 17.5), (SCRATCH, 20, 16.5),
+    ]  # fmt: skip
+    others = lines((SHIPPED, 0, 19.0), (FINETUNED, 20, 17.5))
+    assert joined(before, others) == others
 
 
 def test_the_table_has_a_row_for_each_number_of_patients(tmp_path: Path) -> None:
