@@ -23,6 +23,8 @@ KIND, VERSION = "knee synthesis calibration", 2
 SCHEMA = Path(__file__).with_name("calibration.schema.json")
 """What the file looks like, for whoever writes or reads it elsewhere."""
 LEVEL = 0.9
+WIDEST = 1.25
+"""Half a width, in bright ends: larger errors are so rare that a wider interval covers no more of any tissue."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Calibration:
     made: Mapping[str, Any] = field(default_factory=dict)
 
     def half_width(self, scale: Tensor, seen: Tensor, target: str) -> Tensor:
-        """Half the width of the interval around each pixel of a synthesis, same shape.
+        """Half the width of the interval around each pixel of a synthesis, same shape, at most `WIDEST`.
 
         Args:
             scale: what the scale head says.
@@ -96,7 +98,7 @@ class Calibration:
                 f"the calibration has no {target}; it holds {', '.join(sorted(self.factors)) or 'nothing'}; "
                 f"calibrate with pairs to make {target} of"
             )
-        return scale.float() * mixed(seen, self.factors[target])
+        return (scale.float() * mixed(seen, self.factors[target])).clamp_max(WIDEST)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON's types."""
