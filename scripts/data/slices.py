@@ -147,9 +147,9 @@ class PairedSlices(RandomSlices):
         which = self._draw_patient(generator)
         pair, coarse, where = self.pairs.read(which, lambda coarse: _draw_slice(coarse[0], generator))
         drawn = draw_augmentation(self.augmentation, (pair.shape[-2], pair.shape[-1]), generator)
-        floor = torch.tensor(self.pairs.get(which).floor)[:, None, None]
-        if self.noisy_targets or not bool(floor.any()):
+        if self.noisy_targets:
             return _item(apply_augmentation(drawn, pair, coarse), drawn.gain, which, where)
+        floor = torch.tensor(self.pairs.get(which).floor)[:, None, None]
         versions = torch.cat((pair.float(), without_floor(pair.float(), floor)))
         given, asked = apply_augmentation(drawn, versions, coarse).split(2)
         return _item(asked, drawn.gain, which, where) | {"image_input": given[:1], "label_input": given[1:]}

@@ -160,6 +160,14 @@ def test_the_noise_floor_is_taken_from_targets_alone(noisy_targets: bool) -> Non
         assert all(sample[f"{key}_input"][0][~disc].mean() > 0.05 for key in targets)  # what the network will be given
 
 
+def test_pairs_with_and_without_a_floor_make_one_batch() -> None:
+    silent, noisy = items(2)
+    noisy["image"] = MetaTensor(noisy["image"] * torch.linspace(0, 1, 32))
+    data = PairedSlices([silent, noisy], NormalizeMagnituded(["image", "label"]), PLAIN, samples=8)
+    batch = next(iter(DataLoader(data, batch_size=8)))
+    assert set(batch["origin"][:, 0].tolist()) == {0, 1} and batch["image_input"].shape == batch["image"].shape
+
+
 def test_geometry_and_shading_are_shared() -> None:
     pair = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1) + 0.2
     drawn = draw_augmentation(replace(FULL, shading=0.9), (40, 40), torch.Generator().manual_seed(1))

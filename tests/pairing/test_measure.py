@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from scripts.pairing.candidates import Candidate, Exam
-from scripts.pairing.copies import FITTED, Features, correlate, match
+from scripts.pairing.copies import FITTED, Features, across, correlate, match, summit
 from scripts.pairing.exam import pair_exam
 from scripts.pairing.measure import measure_scans
 from scripts.pairing.settings import Settings
@@ -142,6 +142,8 @@ def test_displaced_fat_does_not_draw_the_place_along(left: float) -> None:
     found = [match(correlate(both, partners, 16, features), (0.0, 0.0), 6.0) for features in FITTED]
     right, down = np.median([each.shift for each in found], axis=0)
     assert abs(right + 1) < 0.6 and abs(down - 2) < 0.3
+    (_, below), _ = summit(across(both, partners, 16, axis=0), 16, (0.0, 0.0), 6.0)
+    assert abs(below - 2) < 0.3  # what lies along the readout knows of no displacement
     if left:  # all edges of PDFS together go with the fat
         whole = match(correlate(both, partners, 16, Features(0.5, 0.0)), (0.0, 0.0), 6.0)
         assert whole.shift[0] < -4
