@@ -227,10 +227,12 @@ def judge_synthesis(
     unit = BRIGHT if muscle is None else PERCENT
     count = calibration.patients[target]
     of = f"{count} simulated patients" if calibration.simulated else f"pairs of {count} patients of the site's own"
+    # Without the tissues of its pixels a calibration covers what is taken for a tissue, see docs/UNCERTAINTY.md.
+    fluid = "" if calibration.labelled else "; joint fluid on PDFS is covered less (docs/UNCERTAINTY.md)"
     says = (
         f"Uncertainty is half the width of the {calibration.level:.0%} interval around the synthesis, calibrated on "
         f"{of}, for {calibration.reference} truth. It holds for scans like those, on average over patients and not in "
-        "each; joint fluid on PDFS is covered less (docs/UNCERTAINTY.md). "
+        f"each{fluid}. "
         "What the source does not show, such as oedema invisible on PD, it need not show either."
     )
     facts |= {
