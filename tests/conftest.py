@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,11 @@ import yaml
 
 
 @pytest.fixture(autouse=True)
-def logger_levels() -> Iterator[None]:
-    """Loggers as a new process has them: the command line silences some for its process, which in tests goes on.
-
-    Ours are reset first as well: a fixture of a module may have run a command before this one begins.
-    """
-    for name in logging.Logger.manager.loggerDict:
+def our_loggers() -> None:
+    """Let our loggers speak: a command that ran in this process before, in a fixture too, may have silenced some."""
+    for name in list(logging.Logger.manager.loggerDict):
         if name.split(".")[0] == "scripts":
             logging.getLogger(name).setLevel(logging.NOTSET)
-    before = {name: logging.getLogger(name).level for name in ("", *logging.Logger.manager.loggerDict)}
-    yield
-    for name in ("", *logging.Logger.manager.loggerDict):
-        logging.getLogger(name).setLevel(before.get(name, logging.NOTSET))
 
 
 @pytest.fixture(scope="session")
