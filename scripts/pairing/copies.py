@@ -31,14 +31,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scripts.pairing.edges import directions, fat_left, flattened, gradients, smooth, water
-from scripts.pairing.search import _smooth_size
+from scripts.pairing.search import HUMP, _smooth_size
 from scripts.pairing.volume import Working
 
 FARTHEST_FAT = 6.0
 """Largest displacement of fat that is looked for [pixels of the working grid]."""
 _FINE = 4  # steps per pixel
 _SIGMA = 0.8  # of the smoothing before [pixels]
-_HUMP = 5.0  # pixels: a true peak is narrower
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ def across(both: Working, partners: Mapping[int, int], reach: int, axis: int) ->
     label = directions(both.label[list(partners.values())], both.label_inside[list(partners.values())], _SIGMA)[axis]
     p, q = (torch.fft.rfft2(one.square(), s=size) for one in (image, label))
     surface = _cut((p.conj() * q).mean(0)[None], size, reach)
-    return _finer(surface - smooth(surface, _HUMP)).squeeze(0)
+    return _finer(surface - smooth(surface, HUMP)).squeeze(0)
 
 
 def match(

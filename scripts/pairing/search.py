@@ -19,7 +19,7 @@ from scripts.pairing.edges import directions, smooth
 from scripts.pairing.settings import Settings
 from scripts.pairing.volume import Scan, Working, slice_partners
 
-_HUMP = 5.0  # pixels: a true peak is narrower
+HUMP = 5.0  # pixels: a true peak is narrower
 _NEAR_PIXELS, _NEAR_SLICES = 2.5, 1.2  # mm, slices: a slice agrees with the others within
 
 
@@ -175,4 +175,4 @@ def _surfaces(
     total = sum(weight * p[ks].conj() * q[ms] for weight, p, q in zip((1, 1, 2), image, label, strict=True))
     surface = torch.fft.irfft2(total, s=list(size))
     surface = torch.roll(surface, (reach, reach), (1, 2))[:, : 2 * reach + 1, : 2 * reach + 1]
-    return surface - smooth(surface, _HUMP)
+    return surface - smooth(surface, HUMP)
