@@ -68,7 +68,7 @@ def render_page(record: Record, pictures: Sequence[Picture], shipped: Limits, be
 
 def _data(data: Mapping[str, Any]) -> str:
     kind = "simulated" if data.get("simulated") else "acquired"
-    return f"{data['pairs']} pairs of {data['patients']} patients, {kind}; {data['refused_pairs']} pairs refused."
+    return f"{data['pairs']} pairs of {data['patients']} patients, {kind}; refused: {data['refused_pairs']}."
 
 
 def _refused(data: Mapping[str, Any]) -> str:

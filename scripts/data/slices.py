@@ -34,6 +34,7 @@ def training_slices(
     noisy_targets: bool = False,
     cache_dir: str | None = None,
     loading: str = "streamed",
+    lesion_slices: float = 0.0,
 ) -> RandomSlices:
     """The slices of a run's training data: simulated anew where the data are tissue maps, else cut from the pairs.
 
@@ -48,9 +49,10 @@ def training_slices(
             those of acquired ones.
         cache_dir: where preprocessed pairs are kept; None keeps them in memory alone.
         loading: of pairs, ``streamed`` from there or ``resident`` in memory.
+        lesion_slices: of simulated knees, see `SimulatedSlices`.
     """
     if data and "maps" in data[0]:
-        return SimulatedSlices(data, augmentation, samples, seed, device, noisy_targets)
+        return SimulatedSlices(data, augmentation, samples, seed, device, noisy_targets, lesion_slices)
     return PairedSlices(data, transform, augmentation, samples, seed, cache_dir, loading, noisy_targets)
 
 
@@ -168,6 +170,8 @@ class SimulatedSlices(RandomSlices):
         seed: with the epoch and the index it decides everything that is random.
         device: where to compute. Slices stay there, but those of a worker process come back in main memory.
         noisy_targets: leave the noise in the targets, as in acquired pairs.
+        lesion_slices: share (0..1) of the slices that are drawn among those of their knee that show a lesion. Lesions
+            are small and few: by chance, a network hardly ever sees one.
     """
 
     def __init__(
@@ -178,8 +182,12 @@ class SimulatedSlices(RandomSlices):
         seed: int = 0,
         device: torch.device | str = "cpu",
         noisy_targets: bool = False,
+        lesion_slices: float = 0.0,
     ) -> None:
+        if not 0 <= lesion_slices <= 1:
+            raise ValueError(f"lesion_slices is {lesion_slices:g}; need the share of slices to show a lesion, 0 to 1.")
         super().__init__(data, augmentation, samples, seed)
+        self.lesion_slices = float(lesion_slices)
         self.device = torch.device(device)
         self.noisy_targets = noisy_targets
         self._presets = {name: load_preset(name) for name in {str(item["preset"]) for item in self.data}}
@@ -206,12 +214,19 @@ class SimulatedSlices(RandomSlices):
         generator = torch.Generator().manual_seed(seed)
         which = self._draw_patient(generator)
         maps, seen = self._patient(which)
-        where = min(max(_draw_slice(seen.tissue, generator) + beside, 0), maps.share.shape[1] - 1)
+        where = min(max(self._draw_where(maps, seen, generator) + beside, 0), maps.share.shape[1] - 1)
         shape = (maps.share.shape[-2], maps.share.shape[-1])
         drawn = draw_augmentation(self.augmentation, shape, generator)
         scans = draw_scans(self._presets[str(self.data[which]["preset"])], seed % _SEEDS)
         cut = Cut(resample(maps, where, drawn.matrix, drawn.size, self.device), seen, scans)
         return cut, drawn.gain, which, where
+
+    def _draw_where(self, maps: TissueMaps, seen: Probe, generator: torch.Generator) -> int:
+        if self.lesion_slices and float(torch.rand((), generator=generator)) < self.lesion_slices:
+            shown = torch.nonzero(maps.lesion.sum(dim=(1, 2)) >= _LEAST_LESION * 255).flatten()
+            if len(shown):
+                return int(shown[torch.randint(len(shown), (), generator=generator)])
+        return _draw_slice(seen.tissue, generator)
 
     def _patient(self, which: int) -> tuple[TissueMaps, Probe]:
         if which not in self._patients:
@@ -221,6 +236,8 @@ class SimulatedSlices(RandomSlices):
 
 _SEEDS = 1 << 43
 """Seeds of studies are below."""
+_LEAST_LESION = 10
+"""Pixels that a lesion fills on a slice that shows it."""
 
 
 def _item(pair: Tensor, gain: Tensor, which: int, where: int) -> Item:

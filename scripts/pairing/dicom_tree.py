@@ -74,12 +74,28 @@ def _grouped(root: Path, stacks: Sequence[Stack], facts: dict[Path, _Facts], acc
         name = folders[uid].relative_to(root).as_posix() if folders[uid] != root else f"study-{_hash(uid)[:8]}"
         here = _hash(uid)[:16]
         exams.append(Exam(name, key or f"patient-{_hash(plain or uid)[:8]}", _own_first(candidates, here)))
+    notes += _left_out(stacks, accept_simulated)
     double = sum(len(found) > 1 for found in spelt.values())
     if double:
         notes.append(
             f"{double} of the patients have two spellings of their ID (as P001 and p-001); each is kept in one section"
         )
     return Found(_without_twice(exams), notes)
+
+
+def _left_out(stacks: Sequence[Stack], accept_simulated: bool) -> list[str]:
+    """What is said of synthetic series; nothing where there are none."""
+    left_out = [stack for stack in stacks if not _is_taken(stack, accept_simulated)]
+    simulated = sum(stack.simulated for stack in left_out)
+    made = len(left_out) - simulated
+    notes = [f"{made} series are marked as synthetic and left out: a network's product is no scan"] if made else []
+    if simulated:
+        notes.append(f"{simulated} series are simulated by this project and left out; take them: --accept-simulated")
+    return notes
+
+
+def _is_taken(stack: Stack, accept_simulated: bool) -> bool:
+    return not stack.synthetic or (accept_simulated and stack.simulated)
 
 
 def _study(stack: Stack) -> str:
@@ -134,9 +150,7 @@ def _candidate(stack: Stack, facts: dict[Path, _Facts], accept_simulated: bool, 
     elif not stack.usable:
         problem = ("unreadable", stack.reason)
     contrast = stack.contrast
-    if stack.localizer or stack.derived or echo:
-        contrast = "other"
-    if stack.synthetic and not (accept_simulated and stack.simulated):
+    if stack.localizer or stack.derived or echo or not _is_taken(stack, accept_simulated):
         contrast = "other"
     spacing = " x ".join(f"{value:.3f}" for value in stack.spacing_mm or ())
     return Candidate(

@@ -59,6 +59,8 @@ def manifest_of(
     if double := same_person(exam.patient for exam in found.exams):
         named = "; ".join(" and ".join(group) for group in double[:5])
         notes.append(f"one patient under two spellings? {named}: kept in one section; correct the names")
+    if silent := sum(not outcome["pairs"] and not outcome["refused"] for outcome in outcomes):
+        notes.append(f"{silent} exams show neither PD nor PDFS: kneesynth inspect tells what each series is taken for")
     return {
         "kind": KIND,
         "version": VERSION,

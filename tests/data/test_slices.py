@@ -126,6 +126,26 @@ def test_simulated_slices_tell_where_their_lesions_are(maps: list[dict[str, Any]
     assert float(sample["lesion"].max()) == 0  # a cache of an earlier version
 
 
+def test_slices_with_lesions_are_drawn_as_often_as_asked(maps: list[dict[str, Any]], tmp_path: Path) -> None:
+    content = torch.load(maps[0]["maps"], weights_only=True)
+    marked = torch.zeros_like(content["lesion"])
+    marked[0, 10:20, 5:9] = 255
+    where = tmp_path / "maps.pt"
+    torch.save(content | {"lesion": marked}, where)
+    data = [maps[0] | {"maps": str(where)}]
+
+    def share(asked: float) -> float:
+        slices = SimulatedSlices(data, replace(PLAIN, size=(16, 16)), samples=40, lesion_slices=asked)
+        return sum(int(slices[index]["origin"][1]) == 0 for index in range(40)) / 40
+
+    few, half, all_of_them = share(0.0), share(0.6), share(1.0)
+    assert few < half < all_of_them == 1
+    torch.save(content | {"lesion": torch.zeros_like(marked)}, where)
+    assert share(1.0) < half  # a knee without lesions is shown as any other
+    with pytest.raises(ValueError, match=r"lesion_slices is 1\.5; need the share"):
+        share(1.5)
+
+
 def test_a_cut_file_of_maps_is_not_read_in_silence(maps: list[dict[str, Any]], tmp_path: Path) -> None:
     broken = tmp_path / "maps.pt"
     broken.write_bytes(Path(maps[0]["maps"]).read_bytes()[:-500])

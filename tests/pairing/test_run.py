@@ -88,6 +88,14 @@ def test_simulated_series_are_no_candidates_unless_they_are_accepted(clinic: Pat
     assert any(c.contrast == "PD" for exam in find_exams(clinic, True).exams for c in exam.candidates)
 
 
+def test_a_data_set_without_any_candidate_says_why(clinic: Path, tmp_path: Path) -> None:
+    notes = pair(PairRequest(clinic, tmp_path / "pairs.json", workers=1)).manifest["notes"]
+    assert any("simulated by this project and left out; take them: --accept-simulated" in note for note in notes)
+    assert any("exams show neither PD nor PDFS" in note for note in notes)
+    taken = pair(PairRequest(clinic, tmp_path / "taken.json", workers=1, accept_simulated=True)).manifest["notes"]
+    assert not any("left out" in note or "neither" in note for note in taken)
+
+
 def test_nifti_trees_and_lists_name_their_candidates(knees: tuple[Study, Study], tmp_path: Path) -> None:
     one, _ = knees
     for patient, names in (("p1", ("PD", "PDFS")), ("p2", ("cor_pd_tse", "cor_pd_tse_fs")), ("p3", ("PD", "PD_clean"))):
