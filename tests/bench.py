@@ -188,6 +188,34 @@ held = samples / (time.perf_counter() - started)
 print("BENCH", json.dumps({"first": first, "second": second, "resident": held}))
 """
 
+MANY_PAIRS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import nibabel
+import numpy as np
+
+# 200 pairs of 24 x 256 x 256, no two alike, as a converter would leave them.
+nibabel.openers.Opener.default_compresslevel = 1
+columns, rows, slices = 256, 256, 24
+x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) for n in (columns, rows, slices)), indexing="ij")
+
+def write(number):
+    rng = np.random.default_rng(number)
+    wide, long, one, two, three = rng.uniform((0.6, 1.1, 7, 5, 0.6), (0.9, 1.4, 12, 9, 1.4))
+    body = (x / wide) ** 2 + (y / long) ** 2 < 1
+    leg = body * (0.6 + 0.4 * np.cos(one * x) * np.cos(two * y + number) * np.cos(three * z))
+    folder = Path(sys.argv[1]) / f"p{number:03d}"
+    folder.mkdir(parents=True)
+    for name, image in (("PD", leg), ("PDFS", body * (1.1 - leg))):
+        noisy = np.hypot(image + rng.normal(0, 0.03, leg.shape), rng.normal(0, 0.03, leg.shape))
+        stored = nibabel.Nifti1Image((1000 * noisy).astype(np.int16), np.diag([0.6, 0.6, 3.5, 1.0]))
+        nibabel.save(stored, folder / f"{name}.nii.gz")
+
+with ThreadPoolExecutor() as pool:
+    list(pool.map(write, range(200)))
+"""
+
 TRAIN = """
 import json, sys, time
 from ignite.engine import Events
@@ -322,8 +350,12 @@ class Figure:
         return f"{words}  {'ok' if self.kept else 'MISSED'}"
 
 
-def run(*arguments: str) -> Run:
+def run(*arguments: str, codes: tuple[int, ...] = (0,)) -> Run:
     """Run Python with arguments from the repository root and measure it.
+
+    Args:
+        arguments: of Python.
+        codes: with which it may end.
 
     Raises:
         SystemExit: the process failed; its last lines are shown.
@@ -336,7 +368,7 @@ def run(*arguments: str) -> Run:
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
-        if process.returncode != 0:
+        if process.returncode not in codes:
             tail = "".join(err.readlines()[-15:])
             raise SystemExit(f"{' '.join(arguments)[:200]}\nended with {process.returncode}:\n{tail}")
         scale = 1 if sys.platform == "darwin" else 1024
@@ -355,7 +387,8 @@ def measure(repeats: int, training: bool) -> list[Figure]:
     """Run each measurement; times are medians over the repeats, memory is the highest."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        figures = clinical(folder, repeats) if _installed("typer", "pydicom", "highdicom") else []
+        at_the_terminal = _installed("typer", "pydicom", "highdicom", "nibabel")
+        figures = [*clinical(folder, repeats), *checking(folder)] if at_the_terminal else []
         figures += [*volume(folder), *simulation(folder), *acquired(folder)]
         if training:
             figures += training_step(folder, figures)
@@ -408,6 +441,17 @@ def archive(folder: Path) -> list[Figure]:
         name = f"archive 24 x 256 x 256, {engine}, {workers} worker{'s' if workers > 1 else ''}"
         figures.append(Figure(name, found(done)["per_minute"], "series/min"))
     return figures
+
+
+def checking(folder: Path) -> list[Figure]:
+    """A look at many pairs before training."""
+    run("-c", MANY_PAIRS, str(folder / "many"))
+    # 6: something is to be fixed, since a phantom is no knee.
+    checked = run("-m", "scripts", "check", str(folder / "many"), codes=(0, 6))
+    return [
+        Figure("check 200 pairs of 24 x 256 x 256", checked.seconds, "s", 60.0),
+        Figure("  its peak memory", checked.peak_bytes / 2**30, "GiB"),
+    ]
 
 
 def simulation(folder: Path) -> list[Figure]:
