@@ -13,6 +13,7 @@ from scripts.handlers.files import write_atomically
 from scripts.study.page import DIRECTIONS
 from scripts.study.patients import ELSEWHERE, FINETUNED, HOME, SCRATCH, SHIPPED, Learned
 
+_ASIDE = (0.97, 1.03)
 _STYLES = {FINETUNED: ("#0072B2", "o"), SCRATCH: ("#D55E00", "s")}
 _SIZE = (10.0, 4.2)
 
@@ -68,13 +69,14 @@ def draw_patients(lines: Sequence[Learned], path: Path) -> None:
         mine = [
             one for one in lines if (one.direction, one.scanner, one.reference) == (direction, ELSEWHERE, REFERENCES[0])
         ]
-        for start, (colour, marker) in _STYLES.items():
+        for (start, (colour, marker)), aside in zip(_STYLES.items(), _ASIDE, strict=True):
             points = sorted((one.patients, one.psnr, one.low, one.high) for one in mine if one.start == start)
             if points:
                 sizes, values, lows, highs = zip(*points, strict=True)
                 spread = [[v - low for v, low in zip(values, lows, strict=True)]]
                 spread += [[high - v for v, high in zip(values, highs, strict=True)]]
-                axis.errorbar(sizes, values, spread, color=colour, marker=marker, capsize=3, label=start)
+                beside = [size * aside for size in sizes]  # so that intervals do not hide each other
+                axis.errorbar(beside, values, spread, color=colour, marker=marker, capsize=3, label=start)
         for one in mine:
             if one.start == SHIPPED:
                 axis.axhline(one.psnr, color="#222222", ls="--", lw=1, label="shipped weights")
@@ -88,5 +90,5 @@ def draw_patients(lines: Sequence[Learned], path: Path) -> None:
         axis.set_xticks(sizes_seen, [str(size) for size in sizes_seen])
         axis.minorticks_off()
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     write_atomically(path, lambda stream: figure.savefig(stream, format="png"))
