@@ -147,7 +147,7 @@ import nibabel
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
-from scripts.data.slices import training_slices
+from scripts.data.training import training_slices
 
 # Pairs of 36 x 320 x 320 as a converter would leave them, in the default preprocessing; what is timed is the loader
 # alone, with one thread: the first epoch preprocesses, the second finds it done, and resident ones are in memory.

@@ -24,38 +24,6 @@ from scripts.simulation.training import Cut, draw_scans, resample, scan_cuts
 Item = dict[str, Tensor]
 
 
-def training_slices(
-    data: Sequence[Mapping[str, Any]],
-    transform: Callable[[Mapping[str, Any]], Mapping[str, Any]],
-    augmentation: Augmentation,
-    samples: int,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    noisy_targets: bool = False,
-    cache_dir: str | None = None,
-    loading: str = "streamed",
-    lesion_slices: float = 0.0,
-) -> RandomSlices:
-    """The slices of a run's training data: simulated anew where the data are tissue maps, else cut from the pairs.
-
-    Args:
-        data: items of `pairs.pairs`.
-        transform: preprocessing of a pair; tissue maps need none.
-        augmentation: ranges of the augmentation.
-        samples: slices per epoch.
-        seed: with the epoch and the index it decides everything that is random.
-        device: where simulated slices are computed; the GPU that trains, if no worker processes prepare batches.
-        noisy_targets: leave the noise in the targets of simulated slices, as in acquired ones, and the noise floor in
-            those of acquired ones.
-        cache_dir: where preprocessed pairs are kept; None keeps them in memory alone.
-        loading: of pairs, ``streamed`` from there or ``resident`` in memory.
-        lesion_slices: of simulated knees, see `SimulatedSlices`.
-    """
-    if data and "maps" in data[0]:
-        return SimulatedSlices(data, augmentation, samples, seed, device, noisy_targets, lesion_slices)
-    return PairedSlices(data, transform, augmentation, samples, seed, cache_dir, loading, noisy_targets)
-
-
 class RandomSlices(Dataset[Item]):
     """Slices of patients, drawn by epoch and index.
 

@@ -24,6 +24,11 @@ from scripts.software import git_commit
 from scripts.weights import describe_weights
 
 NAMES = {"python": "Python", "torch": "PyTorch", "monai": "MONAI", "numpy": "NumPy", "pytorch-ignite": "Ignite"}
+_TERMS = {
+    "structure": "structure is 1 - SSIM of the images of the other contrast",
+    "edges": "edges are differences of their gradients",
+}
+"""What terms of the loss are that are no differences of intensities."""
 
 
 class MethodsNote:
@@ -38,6 +43,8 @@ class MethodsNote:
         curves: the run's table, read for epochs, time and scores.
         loss_weights: weight of each loss term, in the order to name them.
         squared_below: differences between images that counted squared.
+        lesion_weight: how much more than others the pixels of simulated lesions counted.
+        rehearsal: share of simulated slices among those of the pairs.
         initial_weights: the file that training started from; empty if from random weights.
         data: the data in words or as a mapping of plain values (counts, sizes, fingerprint).
         simulated: whether the images are simulated; None leaves it unsaid.
@@ -58,6 +65,8 @@ class MethodsNote:
         curves: CurvesCSV,
         loss_weights: Mapping[str, float] | None = None,
         squared_below: float = 0.0,
+        lesion_weight: float = 0.0,
+        rehearsal: float = 0.0,
         initial_weights: str = "",
         data: str | Mapping[str, Any] | None = None,
         simulated: bool | None = None,
@@ -75,6 +84,7 @@ class MethodsNote:
         self.curves = curves
         self.loss_weights = dict(loss_weights or {})
         self.squared_below = squared_below
+        self.lesion_weight, self.rehearsal = lesion_weight, rehearsal
         self.initial_weights = describe_weights(initial_weights) if initial_weights else ""
         self.data = data
         self.simulated = simulated
@@ -125,7 +135,11 @@ class MethodsNote:
         smooth = (
             f" Differences between images below {self.squared_below:g} counted squared." if self.squared_below else ""
         )
-        return f"The loss was the weighted sum {terms}, of absolute differences.{smooth}"
+        told = "".join(f"; {_TERMS[name]}" for name in self.loss_weights if name in _TERMS)
+        lesions = (
+            f" Pixels of simulated lesions counted {1 + self.lesion_weight:g} times." if self.lesion_weight else ""
+        )
+        return f"The loss was the weighted sum {terms}, of absolute differences{told}.{smooth}{lesions}"
 
     def _data(self) -> str:
         if self.simulated is None and not self.data:
@@ -135,7 +149,8 @@ class MethodsNote:
             told = "All images, of training and of validation, were simulated; no patient's image was used"
             return f"{told}{_colon(detail)}."
         kind = "were acquired, not simulated" if self.simulated is False else "are described as follows"
-        return f"Training and validation images {kind}{_colon(detail)}."
+        told = f" Among the slices trained on, {self.rehearsal:.0%} were of simulated knees." if self.rehearsal else ""
+        return f"Training and validation images {kind}{_colon(detail)}.{told}"
 
     def _optimisation(self, engine: Engine) -> str:
         group = self.optimizer.param_groups[0]

@@ -125,7 +125,7 @@ class SimulatedNeighbours(SimulatedSlices):
 def simulated_neighbours(
     data: Sequence[Mapping[str, Any]], augmentation: Augmentation, samples: int, seed: int = 0, **_: Any
 ) -> SimulatedNeighbours:
-    """In place of `scripts.data.slices.training_slices`."""
+    """In place of `scripts.data.training.training_slices`."""
     return SimulatedNeighbours(data, augmentation, samples, seed)
 
 

@@ -24,7 +24,8 @@ from scripts.data import chain, volume_cache
 from scripts.data.augmentation import Augmentation
 from scripts.data.chain import Undescribable, describe_chain
 from scripts.data.prepared_pairs import PreparedPairs
-from scripts.data.slices import PairedSlices, training_slices
+from scripts.data.slices import PairedSlices
+from scripts.data.training import training_slices
 from scripts.data.volume_cache import FOLDER, VolumeCache, clear_debris, read_entry
 from scripts.errors import OutputError, UsageError
 from scripts.transforms.intensity import NormalizeMagnituded
@@ -301,7 +302,7 @@ import json, sys
 from pathlib import Path
 import torch
 from scripts.data.augmentation import Augmentation
-from scripts.data.slices import training_slices
+from scripts.data.training import training_slices
 
 folder, counts = Path(sys.argv[1]), (100, 1000)
 

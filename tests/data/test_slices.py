@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader
 
 from scripts.data.augmentation import Augmentation, apply_augmentation, draw_augmentation
 from scripts.data.pairs import simulated_pairs
-from scripts.data.slices import PairedSlices, RandomSlices, SimulatedSlices, training_slices
+from scripts.data.slices import PairedSlices, RandomSlices, SimulatedSlices
+from scripts.data.training import training_slices
 from scripts.transforms.intensity import NormalizeMagnituded
 
 PLAIN = Augmentation(size=(32, 32), zoom=(1, 1), rotation=0, flip=0, shading=0, gain=0)

@@ -63,6 +63,15 @@ def test_acquired_data_are_not_called_simulated(toy: Any, run_dir: Path) -> None
     assert "acquired, not simulated: 30 patients" in text
 
 
+def test_what_simulated_lesions_and_slices_count_is_told(toy: Any, run_dir: Path) -> None:
+    weights = {"cross": 1.0, "structure": 0.1}
+    told = {"loss_weights": weights, "lesion_weight": 4.0, "rehearsal": 0.25, "simulated": False, "data": "9 patients"}
+    text = note_of(toy(max_epochs=1), run_dir, **told)
+    assert "1 cross + 0.1 structure, of absolute differences; structure is 1 - SSIM" in text
+    assert "Pixels of simulated lesions counted 5 times." in text
+    assert "Among the slices trained on, 25% were of simulated knees." in text
+
+
 def test_an_interrupted_run_says_how_far_it_came(toy: Any, run_dir: Path) -> None:
     run = toy(kill_in=(3, 1), validate_every=5)
     curves = CurvesCSV(str(run_dir), run.optimizer, run.evaluator, plot=False)
