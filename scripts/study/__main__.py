@@ -12,15 +12,18 @@ from typing import Annotated
 
 import typer
 
+from scripts.handlers.files import write_text_atomically
 from scripts.program import run_program
 from scripts.study.baselines import FITS, TISSUE_GAINS, TISSUE_MEANS
 from scripts.study.detection import Seen, look_at
+from scripts.study.foreseen import Foreseen, foreseen
 from scripts.study.grid import read_grid
 from scripts.study.knees import LESIONS, close_ups, held_out_knees, lesion_twins
 from scripts.study.measure import predictor
 from scripts.study.measure_cell import measure_baseline_once, measure_cell
 from scripts.study.patients import Plan, run_patients
-from scripts.study.results import publish, write_detection, write_results
+from scripts.study.results import FORESEEN, publish, write_detection, write_results
+from scripts.study.rows import write_csv
 from scripts.study.timing import time_rows
 from scripts.study.train_cell import train_cell
 from scripts.synthesis.bundle import load_model
@@ -114,6 +117,22 @@ def lesions(
         seen += look_at(predict, close_ups(kind, knees, slices, (side, side), cache_dir.resolve()))
         logger.info("looked at %d pairs, the last of kind %s", len(seen), kind)
     write_detection(seen, model.facts.weights_sha256, out)
+
+
+@app.command("foreseen")
+def foresee(
+    out: Folder = Path("outputs/lesions"),
+    cache_dir: Cache = Path(".cache"),
+    knees: Annotated[int, typer.Option(min=2, help="Pairs of each kind.")] = 20,
+    slices: Annotated[int, typer.Option(min=1, help="Slices around each lesion.")] = 5,
+    side: Annotated[int, typer.Option(min=64, help="Rows and columns.")] = 256,
+) -> None:
+    """Scan the knees of the look for lesions with other protocols: the slope that a synthesis could reach."""
+    lines = list[Foreseen]()
+    for kind in LESIONS:
+        lines += foreseen(close_ups(kind, knees, slices, (side, side), cache_dir.resolve()))
+        write_text_atomically(out / FORESEEN, write_csv(lines, Foreseen))
+        logger.info("%s: slope %.2f", kind, lines[-1].slope)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -155,6 +155,32 @@ def close_ups(
     return _kept(_file(cache_dir, f"close-ups-{kind}", count, shape), make, seeds, Twins, workers)
 
 
+def rescanned(pair: Twins, scans: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """What other protocols would make of a close-up: clean PDFS with the lesion and without, ``(D, H, W)``.
+
+    Knee, tissues, coil and fields stay as they are; sequence and reconstruction of PDFS are those of another draw. Both
+    are divided by the bright end of the second.
+
+    Args:
+        pair: of `close_ups`.
+        scans: how many protocols.
+    """
+    depth, rows, columns = pair.lesion.shape
+    shape = (int(depth), int(rows), int(columns))
+    number = int(pair.patient.rpartition("-")[2])
+    parameters = _around_lesion(_with_lesion(number, pair.kind, shape))
+    for scan in range(1, scans + 1):
+        pdfs = draw_study(number + scan * _RESCAN, _PRESET, shape=shape).scanner.pdfs
+        other = replace(parameters, scanner=replace(parameters.scanner, pdfs=pdfs))
+        present, absent = (simulate_study(one).clean[1] for one in (other, without_lesions(other)))
+        scale = body_scale(absent)
+        yield present / scale, absent / scale
+
+
+_RESCAN = 100_000
+"""Between the seeds of protocols for one knee: more than all kinds of lesions use."""
+
+
 def _file(cache_dir: str | Path, what: str, count: int, shape: Shape) -> Path:
     return Path(cache_dir) / f"study-v{SIMULATOR_VERSION}-{what}-{count}-{'x'.join(map(str, shape))}.pt"
 
@@ -246,10 +272,13 @@ _LOOK = (32, 48, 48)
 """Slices, rows and columns at which a lesion is looked for: enough to find its middle slice."""
 
 
+# The fixed set's preset: nothing moves between the scans, and suppression does not fail.
+_PRESET = "benchmark-v1"
+
+
 def _with_lesion(seed: int, kind: str, shape: Shape) -> StudyParameters:
     chances = {name: float(name == kind) for name in KINDS if name not in DECOYS}
-    # The fixed set's preset: nothing moves between the scans, and suppression does not fail.
-    return draw_study(seed, "benchmark-v1", shape=shape, pathology=chances)
+    return draw_study(seed, _PRESET, shape=shape, pathology=chances)
 
 
 def _pair(parameters: StudyParameters, kind: str) -> Twins:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from scripts.study.curves import Epoch
 from scripts.study.detection import IMAGES, Detected, Recovered
+from scripts.study.foreseen import Foreseen
 from scripts.study.grid import Grid
 from scripts.study.measure import CHANGE, FLOOR
 from scripts.study.table import LESION_SLOPE, Line, RowCost
@@ -131,9 +132,16 @@ def detection_table(told: Sequence[Detected]) -> str:
     return _markdown(head, rows)
 
 
-def recovery_table(found: Sequence[Recovered]) -> str:
-    """Contrast recovery of each kind of lesion, for those that PD shows and those that it does not."""
+def recovery_table(found: Sequence[Recovered], foretold: Sequence[Foreseen] = ()) -> str:
+    """Contrast recovery of each kind of lesion, for those that PD shows and those that it does not.
+
+    Args:
+        found: by kind and visibility.
+        foretold: slopes of other protocols in the same knees, as a last column; none leaves it out.
+    """
     head = ["lesion", "shown by PD", "slope [95 %]", "not shown by PD", "slope [95 %]"]
+    others = {one.kind: f"{one.slope:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in foretold}
+    head += ["another protocol: slope [95 %]"] if others else []
     rows = []
     for kind in dict.fromkeys(one.kind for one in found):
         cells = [_words(kind)]
@@ -141,7 +149,7 @@ def recovery_table(found: Sequence[Recovered]) -> str:
             (one,) = [one for one in found if (one.kind, one.visible) == (kind, visible)]
             slope = f"{one.slope:.2f} [{one.low:.2f}, {one.high:.2f}]"
             cells += [str(one.lesions), slope if one.slope == one.slope else ""]
-        rows.append(cells)
+        rows.append(cells + ([others.get(kind, "")] if others else []))
     return _markdown(head, rows)
 
 

@@ -13,6 +13,7 @@ from scripts.handlers.files import write_text_atomically
 from scripts.study.curves import Epoch, read_epochs
 from scripts.study.detection import Detected, Recovered, Seen, detected, recovered
 from scripts.study.figures import draw_cross_curves, draw_detection, draw_quality
+from scripts.study.foreseen import Foreseen
 from scripts.study.grid import Grid
 from scripts.study.measure import MeasuredLesion
 from scripts.study.page import (
@@ -30,6 +31,7 @@ from scripts.study.table import Line, RowCost, study_costs, study_lines
 from scripts.study.timing import read_timings
 
 TABLE, COSTS, CURVES = "table.csv", "costs.csv", "curves.csv"
+FORESEEN = "foreseen.csv"
 LESIONS, DETECTED, RECOVERED, WEIGHTS = "lesions.csv", "detected.csv", "recovered.csv", "weights.sha256"
 _PLACE = re.compile(r"<!-- study: (?P<what>[^>]*?) -->\n(?P<table>.*?)<!-- /study -->", re.DOTALL)
 
@@ -79,7 +81,8 @@ def fill_page(page: str, results: Path, grid: Grid) -> str:
         if what == "detected":
             return detection_table(read_csv(results / DETECTED, Detected))
         if what == "recovered":
-            return recovery_table(read_csv(results / RECOVERED, Recovered))
+            foretold = read_csv(results / FORESEEN, Foreseen) if (results / FORESEEN).is_file() else []
+            return recovery_table(read_csv(results / RECOVERED, Recovered), foretold)
         if what.startswith("patients "):
             return patients_table(read_csv(results / PATIENTS, Learned), what.split()[1])
         names = "quality or stability and a direction, curves, costs, detected, recovered, or patients and a reference"
@@ -111,15 +114,16 @@ def publish(grid: Grid, out: Path, looked: Path, learned: Path, docs: Path) -> N
     Args:
         grid: of the study.
         out: folder of the study; left out where it has no cells.
-        looked: folder of `write_detection`; left out where it is not there.
+        looked: folder of `write_detection` and of `FORESEEN`; what is not there is left as it is.
         learned: folder of `scripts.study.patients`; left out where it is not there. What the pages have of other sizes
             stays, as long as it is compared with the same shipped weights.
         docs: folder of the pages.
     """
     if (out / "cells").is_dir():
         write_results(grid, out, docs / "study")
-    for name in (LESIONS, DETECTED, RECOVERED, WEIGHTS, "observer.png") if looked.is_dir() else ():
-        shutil.copyfile(looked / name, docs / "study" / name)
+    for name in (LESIONS, DETECTED, RECOVERED, WEIGHTS, "observer.png", FORESEEN):
+        if (looked / name).is_file():
+            shutil.copyfile(looked / name, docs / "study" / name)
     if (learned / PATIENTS).is_file():
         kept = docs / "study" / PATIENTS
         lines = joined(read_csv(kept, Learned) if kept.is_file() else [], read_csv(learned / PATIENTS, Learned))
