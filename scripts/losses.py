@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from monai.losses import SSIMLoss
 
 TERMS = ("content", "recon", "cross")
 
@@ -20,7 +19,7 @@ class CrossContrastLoss(nn.Module):
     each ``| |`` the mean absolute difference. Images may instead be compared by the smooth absolute difference (Huber's
     over its threshold): a network that cannot tell fat from fluid yet answers the median, which is fat, to the absolute
     difference, and the mean, from which it can be corrected, to the squared one. ``structure`` is 1 - SSIM of both
-    cross images (MONAI's, windows of 11 pixels), ``edges`` the mean absolute difference of their gradients.
+    cross images (Gaussian windows of 11 pixels), ``edges`` the mean absolute difference of their gradients.
 
     Args:
         weights: one weight for each of `TERMS`.
@@ -140,4 +139,37 @@ class _Edges(nn.Module):
         return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
 
 
-_EXTRA: dict[str, Callable[[], nn.Module]] = {"structure": lambda: SSIMLoss(spatial_dims=2), "edges": _Edges}
+class _Structure(nn.Module):
+    """1 - SSIM (Wang et al., IEEE Trans. Image Process. 2004;13:600) of images whose values run from 0 to 1.
+
+    The value is that of MONAI's ``SSIMLoss``, but the windows are applied along rows and along columns, as products
+    with matrices: MONAI's convolution of one channel with 11 x 11 took a third of a training step on a CPU.
+    """
+
+    def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        several = torch.cat((prediction, target, prediction**2, target**2, prediction * target), dim=1)
+        rows, columns = (_windows(side, several) for side in several.shape[-2:])
+        mean_x, mean_y, mean_xx, mean_yy, mean_xy = (rows @ several @ columns.T).unbind(dim=1)
+        variances = mean_xx - mean_x**2 + mean_yy - mean_y**2
+        covariance = mean_xy - mean_x * mean_y
+        contrast = (2 * covariance + _SSIM_CONTRAST) / (variances + _SSIM_CONTRAST)
+        luminance = (2 * mean_x * mean_y + _SSIM_LUMINANCE) / (mean_x**2 + mean_y**2 + _SSIM_LUMINANCE)
+        return 1 - (luminance * contrast).mean()
+
+
+_SSIM_REACH, _SSIM_DEVIATION = 5, 1.5
+"""Half of a window and one standard deviation of its weights [pixels]."""
+_SSIM_LUMINANCE, _SSIM_CONTRAST = 0.01**2, 0.03**2
+"""The constants that keep the quotients finite."""
+
+
+def _windows(side: int, like: torch.Tensor) -> torch.Tensor:
+    """Weights of all windows that fit into a side, ``(side - 10, side)``, one window per row."""
+    pixels = torch.arange(side, device=like.device, dtype=like.dtype)
+    centres = pixels[_SSIM_REACH : side - _SSIM_REACH, None]
+    weights = torch.exp(-(((pixels - centres) / _SSIM_DEVIATION) ** 2) / 2)
+    weights = weights.masked_fill((pixels - centres).abs() > _SSIM_REACH, 0.0)
+    return weights / weights.sum(dim=1, keepdim=True)
+
+
+_EXTRA: dict[str, Callable[[], nn.Module]] = {"structure": _Structure, "edges": _Edges}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from monai.losses import SSIMLoss
 from torch.utils.flop_counter import FlopCounterMode
 
 from scripts.bundle_config import load_config
@@ -240,6 +241,19 @@ def test_structure_and_edges_count_only_with_a_weight() -> None:
     assert 0.1 < float(terms["structure"]) < 2
     expected = terms["cross"] + 2 * terms["structure"] + 3 * terms["edges"]
     assert float(terms["loss"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_structure_is_the_loss_that_monai_computes_in_value_and_gradient() -> None:
+    a, b = torch.rand(2, 1, 40, 64), torch.rand(2, 1, 40, 64)
+    x = (0.5 * a + 0.3 * torch.rand_like(a)).requires_grad_()
+    y = (0.5 * b + 0.3 * torch.rand_like(b)).requires_grad_()
+    terms = CrossContrastLoss(WEIGHTS, structure=1.0)({"b_from_a": y, "a_from_b": x}, a, b)
+    theirs = SSIMLoss(spatial_dims=2)
+    expected = theirs(x, a) + theirs(y, b)
+    torch.testing.assert_close(terms["structure"], expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(terms["structure"], (x, y)), torch.autograd.grad(expected, (x, y)), atol=1e-8, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
